@@ -1,0 +1,168 @@
+"""What happens on the way of a request, as rows. Nothing here waits or raises.
+
+A row is opened when the request arrives and closed when its fate is known, so that a crash
+leaves a trace: `mark_interrupted` finishes such rows at the next start.
+"""
+# ruff: noqa: A002 - the arguments are called what the columns are called
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Update
+from sqlmodel import Session, col, insert, update
+
+from appliance.domain import Timings, Usage
+from appliance.ledger.database import changed_rows
+from appliance.ledger.tables import ConversationMessage, GenerationRecord, RequestRecord
+from appliance.ledger.writer import Writer
+
+INTERRUPTED = "interrupted"
+
+
+class Recorder:
+    """Writes `request` and `generation` rows through `writer`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def open_request(
+        self,
+        *,
+        id: str,
+        created_at: datetime,
+        method: str,
+        path: str,
+        client_ip: str | None,
+        user_agent: str | None,
+    ) -> None:
+        """A request has arrived. `created_at` is aware; `id` is ours, from `new_id`."""
+        row = {
+            "id": id,
+            "created_at": created_at,
+            "method": method,
+            "path": path,
+            "client_ip": client_ip,
+            "user_agent": user_agent,
+        }
+        self._writer.submit(lambda session: _insert(session, RequestRecord, row))
+
+    def close_request(
+        self,
+        id: str,
+        *,
+        status: int,
+        duration_ms: float,
+        key_name: str | None,
+        error: str | None = None,
+    ) -> None:
+        """The answer is out. `key_name` is who asked: a key's name, "owner", or None."""
+        closing = (
+            update(RequestRecord)
+            .where(col(RequestRecord.id) == id)
+            .values(
+                status=status, duration_ms=_rounded(duration_ms), key_name=key_name, error=error
+            )
+        )
+        self._writer.submit(lambda session: _close(session, closing))
+
+    def open_generation(
+        self,
+        *,
+        id: str,
+        request_id: str,
+        model: str,
+        precision: str,
+        engine: str,
+        parameters: Mapping[str, Any],
+        input: list[Any] | str | None,
+    ) -> None:
+        """The engine is about to be asked. `input` is None where content is not recorded."""
+        row = {
+            "id": id,
+            "request_id": request_id,
+            "model": model,
+            "precision": precision,
+            "engine": engine,
+            "parameters": dict(parameters),
+            "input": input,
+        }
+        self._writer.submit(lambda session: _insert(session, GenerationRecord, row))
+
+    def close_generation(
+        self,
+        id: str,
+        *,
+        output: str | None,
+        reasoning: str | None,
+        usage: Usage | None,
+        timings: Timings,
+        finish_reason: str,
+        error: str | None,
+    ) -> None:
+        """The engine is done with it, one way or another."""
+        closing = (
+            update(GenerationRecord)
+            .where(col(GenerationRecord.id) == id)
+            .values(
+                output=output,
+                reasoning=reasoning or None,
+                **(asdict(usage) if usage else {}),
+                queue_ms=_rounded(timings.queue_ms),
+                ttft_ms=_rounded(timings.ttft_ms),
+                duration_ms=_rounded(timings.duration_ms),
+                finish_reason=finish_reason,
+                error=error,
+            )
+        )
+        self._writer.submit(lambda session: _close(session, closing))
+
+    def mark_interrupted(self) -> int:
+        """Closes what the last run left open; returns how many requests that were.
+
+        To be called once, at the start, before the first request: it waits for the commit
+        and raises what went wrong.
+        """
+        return self._writer.schedule(_mark_interrupted).result()
+
+
+def _insert(
+    session: Session,
+    table: type[RequestRecord] | type[GenerationRecord],
+    row: dict[str, Any],
+) -> None:
+    session.connection().execute(insert(table).values(row))
+
+
+def _close(session: Session, closing: Update) -> None:
+    if changed_rows(session, closing) == 0:
+        raise LookupError("a row was to be closed whose opening was lost")
+
+
+def _mark_interrupted(session: Session) -> int:
+    requests = changed_rows(
+        session,
+        update(RequestRecord)
+        .where(col(RequestRecord.status).is_(None))
+        .values(status=500, error=INTERRUPTED),
+    )
+    changed_rows(
+        session,
+        update(GenerationRecord)
+        .where(col(GenerationRecord.finish_reason).is_(None))
+        .values(finish_reason=INTERRUPTED, error=INTERRUPTED),
+    )
+    changed_rows(
+        session,
+        update(ConversationMessage)
+        .where(col(ConversationMessage.status) == "streaming")
+        .values(status="failed", error=INTERRUPTED),
+    )
+    return requests
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 1)

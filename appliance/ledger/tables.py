@@ -1,0 +1,155 @@
+"""The tables. `docs/ledger.md` explains them to the person who owns the machine.
+
+Column order is deliberate: `select *` reads like a sentence. Durations are milliseconds.
+Everything is nullable that is not known when a row is opened: an open request has no
+`status`, an open generation no `finish_reason`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Index, text
+from sqlmodel import Field, SQLModel
+
+from appliance.ledger.columns import PlainText, UtcDateTime
+
+KeyState = Literal["active", "expired", "revoked"]
+MessageStatus = Literal["done", "streaming", "stopped", "failed"]
+
+OWNER = "owner"
+
+metadata = SQLModel.metadata
+
+
+class RequestRecord(SQLModel, table=True):
+    """One HTTP request, whatever became of it."""
+
+    __tablename__ = "request"
+    __table_args__ = (
+        Index("request_by_time", "created_at"),
+        Index("request_by_key", "key_name", "id"),
+        Index(
+            "request_open",
+            "id",
+            sqlite_where=text("status IS NULL"),
+            postgresql_where=text("status IS NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True, sa_type=PlainText)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    method: str = Field(sa_type=PlainText)
+    path: str = Field(sa_type=PlainText)
+    status: int | None = None
+    duration_ms: float | None = None
+    client_ip: str | None = Field(default=None, sa_type=PlainText)
+    key_name: str | None = Field(default=None, sa_type=PlainText)
+    user_agent: str | None = Field(default=None, sa_type=PlainText)
+    error: str | None = Field(default=None, sa_type=PlainText)
+
+
+class GenerationRecord(SQLModel, table=True):
+    """What the engine was asked within a request, and what it answered."""
+
+    __tablename__ = "generation"
+    __table_args__ = (
+        Index("generation_by_request", "request_id"),
+        # Totals and open rows are read from this index alone, without touching the long texts.
+        Index(
+            "generation_counts",
+            "finish_reason",
+            "prompt_tokens",
+            "cached_tokens",
+            "completion_tokens",
+        ),
+    )
+
+    id: str = Field(primary_key=True, sa_type=PlainText)
+    request_id: str = Field(foreign_key="request.id", ondelete="CASCADE", sa_type=PlainText)
+    model: str = Field(sa_type=PlainText)
+    precision: str = Field(sa_type=PlainText)
+    engine: str = Field(sa_type=PlainText)
+    parameters: dict[str, Any] = Field(sa_type=JSON)
+    input: Any = Field(default=None, nullable=True, sa_type=JSON(none_as_null=True))
+    output: str | None = Field(default=None, sa_type=PlainText)
+    reasoning: str | None = Field(default=None, sa_type=PlainText)
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    queue_ms: float | None = None
+    ttft_ms: float | None = None
+    duration_ms: float | None = None
+    finish_reason: str | None = Field(default=None, sa_type=PlainText)
+    error: str | None = Field(default=None, sa_type=PlainText)
+
+
+class ApiKey(SQLModel, table=True):
+    """A named key. The secret itself is nowhere: `hash` is its SHA-256."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(primary_key=True, sa_type=PlainText)
+    name: str = Field(unique=True, sa_type=PlainText)
+    prefix: str = Field(sa_type=PlainText)
+    hash: str = Field(unique=True, sa_type=PlainText)
+    is_admin: bool = False
+    rate: str | None = Field(default=None, sa_type=PlainText)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    @property
+    def state(self) -> KeyState:
+        """What the key is worth now. Revoking outweighs expiry."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
+            return "expired"
+        return "active"
+
+
+class Conversation(SQLModel, table=True):
+    """A chat of one person. A deleted one keeps its row, without title and messages."""
+
+    __tablename__ = "conversation"
+    __table_args__ = (Index("conversation_by_owner", "owner", "updated_at", "id"),)
+
+    id: str = Field(primary_key=True, sa_type=PlainText)
+    owner: str = Field(sa_type=PlainText)
+    title: str = Field(sa_type=PlainText)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ConversationMessage(SQLModel, table=True):
+    """One turn of a chat, as the page shows it; an answer points at its request."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        Index("message_by_conversation", "conversation_id", "id"),
+        Index("message_by_request", "request_id"),
+        Index(
+            "message_streaming",
+            "id",
+            sqlite_where=text("status = 'streaming'"),
+            postgresql_where=text("status = 'streaming'"),
+        ),
+    )
+
+    id: str = Field(primary_key=True, sa_type=PlainText)
+    conversation_id: str = Field(
+        foreign_key="conversation.id", ondelete="CASCADE", sa_type=PlainText
+    )
+    role: str = Field(sa_type=PlainText)
+    content: str = Field(sa_type=PlainText)
+    reasoning: str | None = Field(default=None, sa_type=PlainText)
+    status: str = Field(sa_type=PlainText)
+    error: str | None = Field(default=None, sa_type=PlainText)
+    request_id: str | None = Field(
+        default=None, foreign_key="request.id", ondelete="SET NULL", sa_type=PlainText
+    )
+    created_at: datetime = Field(sa_type=UtcDateTime)

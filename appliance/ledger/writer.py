@@ -1,0 +1,181 @@
+"""The one thread that writes.
+
+Work is queued from any thread and committed in groups, in the order it was queued. It knows
+nothing of what the work does, only that work touches the session it is given and nothing
+else: work that shared a group with something that failed is run once more, alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, NamedTuple, TypeVar
+
+from sqlmodel import Session
+
+from appliance.ledger.database import Database
+
+T = TypeVar("T")
+
+MAX_GROUP = 256
+MAX_QUEUED = 20_000
+LOG_INTERVAL_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class LedgerClosed(RuntimeError):
+    """The writer takes no more work: the appliance is stopping."""
+
+
+class LedgerOverrun(RuntimeError):
+    """More work is waiting than `MAX_QUEUED`: the disk is far slower than the requests."""
+
+
+class _Job(NamedTuple):
+    work: Callable[[Session], Any]
+    future: Future[Any] | None
+
+
+class Writer:
+    """Owns all writes to `database`.
+
+    `lost` counts submitted work that could not be stored, `last_error` is why the last of it
+    failed, `failing` is true from the first loss until submitted work is stored again.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.lost = 0
+        self.last_error: Exception | None = None
+        self.failing = False
+        self._database = database
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = Lock()
+        self._closed = False
+        self._next_log = 0.0
+        self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Session], object]) -> None:
+        """Queues `work` and returns at once. Never raises: serving outweighs recording."""
+        try:
+            self._enqueue(_Job(work, None))
+        except (LedgerClosed, LedgerOverrun) as error:
+            self._count_lost(error)
+
+    def schedule(self, work: Callable[[Session], T]) -> Future[T]:
+        """Queues `work`; the future is done when it is committed or has failed."""
+        future: Future[T] = Future()
+        # Running from the start: a future that could be cancelled would trip the thread.
+        future.set_running_or_notify_cancel()
+        self._enqueue(_Job(work, future))
+        return future
+
+    async def execute(self, work: Callable[[Session], T]) -> T:
+        """Waits until `work` is committed; returns its answer or raises what went wrong.
+
+        Cancelling the caller does not undo the work.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self.schedule(work)))
+
+    async def drained(self) -> None:
+        """Waits until everything queued so far is committed or lost."""
+        try:
+            await self.execute(_nothing)
+        except Exception:
+            # Reading must stay possible when writing is not.
+            logger.debug("The ledger cannot write now", exc_info=True)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Commits what is queued and ends the thread; gives up after `timeout` seconds."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            logger.error("The ledger could not be closed within %s s; rows are lost", timeout)
+
+    def _enqueue(self, job: _Job) -> None:
+        with self._lock:
+            if self._closed:
+                raise LedgerClosed("the ledger is closed")
+            if self._queue.qsize() >= MAX_QUEUED:
+                raise LedgerOverrun(f"{MAX_QUEUED} writes are already waiting")
+            self._queue.put(job)
+
+    def _run(self) -> None:
+        while True:
+            jobs, last = self._next_group()
+            if jobs:
+                self._commit(jobs)
+            if last:
+                return
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        jobs: list[_Job] = []
+        job = self._queue.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == MAX_GROUP:
+                return jobs, False
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return jobs, False
+        return jobs, True
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        if all(job.work is _nothing for job in jobs):
+            return self._succeed(jobs, [None] * len(jobs))
+        try:
+            session = self._database.begin_writing()
+        except Exception as error:
+            return self._fail(jobs, error)
+        try:
+            with session:
+                answers = [job.work(session) for job in jobs]
+                session.commit()
+        except Exception as error:
+            if len(jobs) == 1:
+                return self._fail(jobs, error)
+            # A savepoint would not do: SQLite undoes the whole transaction when the disk is
+            # full, so the innocent have to be run again in any case.
+            for job in jobs:
+                self._commit([job])
+        else:
+            self._succeed(jobs, answers)
+
+    def _succeed(self, jobs: list[_Job], answers: list[Any]) -> None:
+        if self.failing and any(job.future is None for job in jobs):
+            self.failing = False
+            logger.warning("The ledger records again; %d writes were lost", self.lost)
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.future is not None:
+                job.future.set_result(answer)
+
+    def _fail(self, jobs: list[_Job], error: Exception) -> None:
+        for job in jobs:
+            if job.future is not None:
+                job.future.set_exception(error)
+            else:
+                self._count_lost(error)
+
+    def _count_lost(self, error: Exception) -> None:
+        with self._lock:
+            self.lost += 1
+            self.last_error = error
+            self.failing = True
+            if time.monotonic() < self._next_log:
+                return
+            self._next_log = time.monotonic() + LOG_INTERVAL_SECONDS
+        logger.error("The ledger cannot record; %d writes lost so far", self.lost, exc_info=error)
+
+
+def _nothing(_session: Session) -> None:
+    """The work of `drained`: its place in the queue is the point."""
