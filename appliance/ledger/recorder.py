@@ -8,11 +8,10 @@ leaves a trace: `mark_interrupted` finishes such rows at the next start.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Update
+from sqlalchemy import Insert, Update, bindparam
 from sqlmodel import Session, col, insert, update
 
 from appliance.domain import Timings, Usage
@@ -21,6 +20,12 @@ from appliance.ledger.tables import ConversationMessage, GenerationRecord, Reque
 from appliance.ledger.writer import Writer
 
 INTERRUPTED = "interrupted"
+
+# Built once; the values come with each execution, so that no request pays for making SQL.
+_OPEN_REQUEST = insert(RequestRecord)
+_CLOSE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
+_OPEN_GENERATION = insert(GenerationRecord)
+_CLOSE_GENERATION = update(GenerationRecord).where(col(GenerationRecord.id) == bindparam("row_id"))
 
 
 class Recorder:
@@ -48,7 +53,7 @@ class Recorder:
             "client_ip": client_ip,
             "user_agent": user_agent,
         }
-        self._writer.submit(lambda session: _insert(session, RequestRecord, row))
+        self._writer.submit(lambda session: _insert(session, _OPEN_REQUEST, row))
 
     def close_request(
         self,
@@ -60,14 +65,14 @@ class Recorder:
         error: str | None = None,
     ) -> None:
         """The answer is out. `key_name` is who asked: a key's name, "owner", or None."""
-        closing = (
-            update(RequestRecord)
-            .where(col(RequestRecord.id) == id)
-            .values(
-                status=status, duration_ms=_rounded(duration_ms), key_name=key_name, error=error
-            )
-        )
-        self._writer.submit(lambda session: _close(session, closing))
+        row = {
+            "row_id": id,
+            "status": status,
+            "duration_ms": _rounded(duration_ms),
+            "key_name": key_name,
+            "error": error,
+        }
+        self._writer.submit(lambda session: _close(session, _CLOSE_REQUEST, row))
 
     def open_generation(
         self,
@@ -90,7 +95,7 @@ class Recorder:
             "parameters": dict(parameters),
             "input": input,
         }
-        self._writer.submit(lambda session: _insert(session, GenerationRecord, row))
+        self._writer.submit(lambda session: _insert(session, _OPEN_GENERATION, row))
 
     def close_generation(
         self,
@@ -104,21 +109,20 @@ class Recorder:
         error: str | None,
     ) -> None:
         """The engine is done with it, one way or another."""
-        closing = (
-            update(GenerationRecord)
-            .where(col(GenerationRecord.id) == id)
-            .values(
-                output=output,
-                reasoning=reasoning or None,
-                **(asdict(usage) if usage else {}),
-                queue_ms=_rounded(timings.queue_ms),
-                ttft_ms=_rounded(timings.ttft_ms),
-                duration_ms=_rounded(timings.duration_ms),
-                finish_reason=finish_reason,
-                error=error,
-            )
-        )
-        self._writer.submit(lambda session: _close(session, closing))
+        row = {
+            "row_id": id,
+            "output": output,
+            "reasoning": reasoning or None,
+            "prompt_tokens": usage and usage.prompt_tokens,
+            "cached_tokens": usage and usage.cached_tokens,
+            "completion_tokens": usage and usage.completion_tokens,
+            "queue_ms": _rounded(timings.queue_ms),
+            "ttft_ms": _rounded(timings.ttft_ms),
+            "duration_ms": _rounded(timings.duration_ms),
+            "finish_reason": finish_reason,
+            "error": error,
+        }
+        self._writer.submit(lambda session: _close(session, _CLOSE_GENERATION, row))
 
     def mark_interrupted(self) -> int:
         """Closes what the last run left open; returns how many requests that were.
@@ -129,16 +133,12 @@ class Recorder:
         return self._writer.schedule(_mark_interrupted).result()
 
 
-def _insert(
-    session: Session,
-    table: type[RequestRecord] | type[GenerationRecord],
-    row: dict[str, Any],
-) -> None:
-    session.connection().execute(insert(table).values(row))
+def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
+    session.connection().execute(opening, row)
 
 
-def _close(session: Session, closing: Update) -> None:
-    if changed_rows(session, closing) == 0:
+def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
+    if session.connection().execute(closing, row).rowcount == 0:
         raise LookupError("a row was to be closed whose opening was lost")
 
 
