@@ -1,0 +1,202 @@
+"""Why the planner decided as it did: sentences with their numbers kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from appliance.domain import Phrase
+from appliance.fit.catalogue import DEMO
+from appliance.fit.decision import Reason
+from appliance.fit.hardware import Hardware, gib, obstacle
+from appliance.fit.sizing import Candidate, Place, Room
+from appliance.fit.wish import AUTO, Wish
+
+LABELS = {
+    "bf16": "16-bit (bf16)",
+    "fp16": "16-bit (fp16)",
+    "fp32": "32-bit",
+    "int8": "int8",
+    "nf4": "nf4",
+    "gguf": "GGUF",
+}
+
+
+def explain(
+    chosen: Candidate,
+    passed_over: Sequence[Candidate],
+    room: Room,
+    wish: Wish,
+    hardware: Hardware,
+) -> tuple[Reason, ...]:
+    """Every decision of a plan, in the order in which a reader asks."""
+    return (
+        _model(chosen, wish),
+        *_passed_over(passed_over, chosen),
+        _precision(chosen),
+        *_device(chosen.place, hardware),
+        _memory(chosen.place),
+        _context(chosen, room, wish),
+        _concurrency(chosen, room, wish),
+        *_disk(chosen, hardware),
+    )
+
+
+def _model(chosen: Candidate, wish: Wish) -> Reason:
+    values = {"model": chosen.entry.name}
+    if chosen.entry.id == DEMO and wish.model != DEMO:
+        text = (
+            "The demo model %(model)s answers: it comes with the installation and runs anywhere, "
+            "but it is no clever assistant."
+        )
+        return Reason("model", Phrase(text, values))
+    if wish.model == AUTO:
+        return Reason("model", Phrase("%(model)s is the best model that fits.", values))
+    return Reason("model", Phrase("%(model)s is what you asked for.", values))
+
+
+def _passed_over(passed: Sequence[Candidate], chosen: Candidate) -> Iterator[Reason]:
+    """Each better model once, at its smallest; the chosen model in each finer precision."""
+    smallest = {one.entry.id: one for one in passed if one.entry is not chosen.entry}
+    finer = [one for one in passed if one.entry is chosen.entry]
+    for one in [*smallest.values(), *finer]:
+        subject = "precision" if one.entry is chosen.entry else "model"
+        yield Reason(subject, _shortfall(one))
+
+
+def _shortfall(candidate: Candidate) -> Phrase:
+    values = {
+        "model": candidate.entry.name,
+        "precision": LABELS[candidate.precision],
+        "need": gib(candidate.weight_bytes + candidate.place.overhead_bytes),
+        "budget": gib(candidate.place.budget_bytes),
+        "tokens": f"{candidate.room_tokens:,}",
+        "wanted": f"{candidate.needed_tokens:,}",
+    }
+    if candidate.room_tokens == 0:
+        text = (
+            "%(model)s in %(precision)s needs %(need)s before its KV cache; %(budget)s may be used."
+        )
+        return Phrase(text, values)
+    return Phrase(
+        "%(model)s in %(precision)s would leave room for %(tokens)s tokens of KV cache; at least "
+        "%(wanted)s are wanted.",
+        values,
+    )
+
+
+def _precision(chosen: Candidate) -> Reason:
+    values = {"weights": gib(chosen.weight_bytes)}
+    match chosen.precision:
+        case "bf16" | "fp16":
+            text = "The weights take %(weights)s in 16-bit, as they were published."
+        case "fp32":
+            text = "The weights take %(weights)s in 32-bit, in which most CPUs compute fastest."
+        case "int8":
+            text = "The weights take %(weights)s in int8, which loses next to nothing."
+        case "nf4":
+            text = "The weights take %(weights)s in nf4, which loses a little quality."
+        case _:
+            text = "The weights take %(weights)s, as the GGUF file packs them."
+    return Reason("precision", Phrase(text, values))
+
+
+def _device(place: Place, hardware: Hardware) -> Iterator[Reason]:
+    for notice in hardware.notices:
+        yield Reason("driver", notice)
+    for gpu in hardware.gpus:
+        problem = obstacle(gpu)
+        if problem is not None:
+            yield Reason("driver", problem)
+    if place.gpu is None:
+        text = "It runs on the CPU (%(cores)s cores) with %(engine)s."
+        values: dict[str, object] = {"cores": hardware.cores_physical, "engine": place.engine}
+        yield Reason("device", Phrase(text, values))
+        return
+    if len(hardware.gpus) > 1:
+        text = "Of %(count)s cards, %(card)s has the most free memory of those that can be used."
+        yield Reason("device", Phrase(text, {"count": len(hardware.gpus), "card": place.gpu.name}))
+    text = "It runs on %(card)s with %(engine)s."
+    yield Reason("device", Phrase(text, {"card": place.gpu.name, "engine": place.engine}))
+
+
+def _memory(place: Place) -> Reason:
+    return Reason(
+        "memory",
+        Phrase(
+            "%(free)s are free now. %(margin)s stay free for the rest of the machine and "
+            "%(overhead)s are for the engine itself; weights and KV cache share the other "
+            "%(rest)s.",
+            {
+                "free": gib(place.free_bytes),
+                "margin": gib(place.margin_bytes),
+                "overhead": gib(place.overhead_bytes),
+                "rest": gib(max(0, place.budget_bytes - place.overhead_bytes)),
+            },
+        ),
+    )
+
+
+def _context(chosen: Candidate, room: Room, wish: Wish) -> Reason:
+    values = {
+        "context": f"{room.context_length:,}",
+        "native": f"{chosen.entry.context_native:,}",
+        "most": f"{chosen.entry.context_max:,}",
+        "wished": f"{wish.context_length or 0:,}",
+    }
+    if wish.context_length == room.context_length:
+        text = "The context of %(context)s tokens is what you asked for."
+    elif wish.context_length is not None:
+        text = "You asked for a context of %(wished)s tokens; this model ends at %(most)s."
+    elif room.context_length < chosen.entry.context_native:
+        text = (
+            "The context is %(context)s tokens, all that the KV cache holds; the model could read "
+            "%(native)s."
+        )
+    else:
+        text = "The context is %(context)s tokens, for which the model was trained."
+    return Reason("context", Phrase(text, values))
+
+
+def _concurrency(chosen: Candidate, room: Room, wish: Wish) -> Reason:
+    values = {
+        "tokens": f"{room.kv_tokens:,}",
+        "size": gib(room.kv_tokens * chosen.token_bytes),
+        "places": room.max_concurrency,
+    }
+    if wish.max_concurrency is not None:
+        text = (
+            "The KV cache holds %(tokens)s tokens (%(size)s), shared by the %(places)s requests "
+            "at once that you asked for."
+        )
+    else:
+        text = (
+            "The KV cache holds %(tokens)s tokens (%(size)s), shared by up to %(places)s "
+            "requests at once."
+        )
+    return Reason("concurrency", Phrase(text, values))
+
+
+def _disk(chosen: Candidate, hardware: Hardware) -> Iterator[Reason]:
+    """A hub model is downloaded in 16-bit, whatever it is loaded in."""
+    download = chosen.entry.shape.weight_bytes("bf16")
+    if chosen.entry.source.kind != "hub" or hardware.disk_free_bytes >= download:
+        return
+    text = (
+        "The download takes %(need)s and %(free)s are free on the disk: unless the model is "
+        "there already, make room first."
+    )
+    values = {"need": gib(download), "free": gib(hardware.disk_free_bytes)}
+    yield Reason("disk", Phrase(text, values))
+
+
+def hub_unreachable(model: str) -> Reason:
+    text = (
+        "The hub is out of reach, so %(model)s cannot be fetched: connect to the network and "
+        "start again."
+    )
+    return Reason("model", Phrase(text, {"model": model}))
+
+
+def remote() -> Reason:
+    text = "Another server runs the model: it decides model, precision and memory."
+    return Reason("engine", Phrase(text))
