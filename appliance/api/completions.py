@@ -1,0 +1,54 @@
+"""`/v1/chat/completions` and `/v1/completions`: OpenAI's dialect."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+
+from appliance.api.errors import envelope
+from appliance.api.openai_schemas import ChatCompletionRequest, CompletionRequest
+from appliance.api.openai_wire import ChatWire, CompletionWire, chunks
+from appliance.api.parts import ApiParts
+from appliance.api.streams import EventStream, guarded, while_connected, whole
+from appliance.domain import Admitted
+from appliance.gateway.http import record_of
+from appliance.gateway.identity import Caller
+
+
+def router(parts: ApiParts) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["OpenAI"])
+
+    @routes.post("/chat/completions")
+    async def chat_completions(
+        body: ChatCompletionRequest, request: Request, caller: Caller = Depends(parts.identify)
+    ) -> Response:
+        """Answer a conversation; `stream: true` sends chunks as server-sent events."""
+        return await _answer(parts, body, ChatWire, request, caller)
+
+    @routes.post("/completions")
+    async def completions(
+        body: CompletionRequest, request: Request, caller: Caller = Depends(parts.identify)
+    ) -> Response:
+        """Continue a text as it is, without chat template."""
+        return await _answer(parts, body, CompletionWire, request, caller)
+
+    return routes
+
+
+async def _answer(
+    parts: ApiParts,
+    body: ChatCompletionRequest | CompletionRequest,
+    wire: type[ChatWire] | type[CompletionWire],
+    request: Request,
+    caller: Caller,
+) -> Response:
+    parts.check_model(body.model)
+    request_id = record_of(request).id
+    events = parts.gateway.run(body.generation_request(), caller, request_id=request_id)
+    if not body.stream:
+        answer = await while_connected(request, whole(events))
+        return JSONResponse(wire(request_id, answer.admitted.model).whole(answer))
+    admitted = await while_connected(request, anext(events))
+    assert isinstance(admitted, Admitted)
+    stream = chunks(wire(request_id, admitted.model), events, body.include_usage)
+    return EventStream(guarded(request, stream, envelope))

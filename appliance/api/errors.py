@@ -1,0 +1,109 @@
+"""One error, three envelopes: OpenAI's on `/v1`, problem details (RFC 9457) everywhere else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from appliance.errors import ApplianceError, NotAuthenticated
+from appliance.gateway.http import record_of
+
+PROBLEM = "application/problem+json"
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an API route leave in its dialect and enter the ledger row."""
+    app.add_exception_handler(ApplianceError, _appliance_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def envelope(error: ApplianceError) -> dict[str, Any]:
+    """OpenAI's form, also for an `error` event in a stream."""
+    kinds = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"}
+    kinds |= {404: "invalid_request_error", 429: "rate_limit_error"}
+    return _openai(str(error), kinds.get(error.status, "server_error"), error.param, error.code)
+
+
+def retry_headers(error: ApplianceError) -> dict[str, str]:
+    if error.retry_after is None:
+        return {}
+    return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
+
+
+def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, media_type=PROBLEM)
+
+
+def _openai(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _speaks_openai(request: Request) -> bool:
+    return request.url.path.startswith("/v1")
+
+
+async def _appliance_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApplianceError)
+    record_of(request).error = str(error)
+    if _speaks_openai(request):
+        return JSONResponse(envelope(error), error.status, headers=retry_headers(error))
+    # The seed of this project promised 403 for a bad key at /generate; clients rely on it.
+    forbidden = isinstance(error, NotAuthenticated) and request.url.path == "/generate"
+    response = problem(
+        403 if forbidden else error.status,
+        error.code.replace("_", " ").capitalize(),
+        str(error),
+        code=error.code,
+        param=error.param,
+        **error.phrase.values,
+    )
+    response.headers.update(retry_headers(error))
+    return response
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [_one_problem(item) for item in error.errors()]
+    first = problems[0]
+    message = " ".join(f"{p['param']}: {p['message']}." for p in problems)
+    record_of(request).error = message
+    if _speaks_openai(request):
+        body = _openai(message, "invalid_request_error", first["param"], first["code"])
+        return JSONResponse(body, 400)
+    return problem(422, "Invalid input", message, errors=problems)
+
+
+def _one_problem(item: dict[str, Any]) -> dict[str, str]:
+    path = [str(part) for part in item["loc"] if part != "body"]
+    if item["type"] == "extra_forbidden":
+        message, code = "this parameter is not supported here", "unsupported_parameter"
+    else:
+        message, code = item["msg"].removeprefix("Value error, "), "invalid_value"
+        if isinstance(item.get("input"), str | int | float | bool):
+            message = f"{message} (it was {str(item['input'])[:80]!r})"
+    return {"param": ".".join(path) or "body", "message": message, "code": code}
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    record_of(request).error = str(error.detail)
+    if _speaks_openai(request):
+        body = _openai(str(error.detail), "invalid_request_error", None, None)
+        return JSONResponse(body, error.status_code, headers=error.headers)
+    return problem(error.status_code, str(error.detail), str(error.detail))
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    record_of(request).error = f"{type(error).__name__}: {error}"
+    message = "Something went wrong in the appliance; its log says more."
+    if _speaks_openai(request):
+        return JSONResponse(_openai(message, "server_error", None, "internal_error"), 500)
+    return problem(500, "Internal error", message)

@@ -1,0 +1,125 @@
+"""`POST /generate`: one prompt in, one text out, for scripts that want nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from appliance.api.parts import ApiParts
+from appliance.api.sampling import SamplingFields
+from appliance.api.streams import EventStream, data, guarded, while_connected, whole
+from appliance.domain import (
+    Event,
+    Finished,
+    GenerationRequest,
+    Message,
+    ReasoningDelta,
+    TextDelta,
+)
+from appliance.errors import ApplianceError
+from appliance.gateway.http import record_of
+from appliance.gateway.identity import Caller
+
+EXAMPLES: list[Any] = [
+    {"prompt": "Explain in two sentences why the sky is blue.", "max_tokens": 120},
+    {"prompt": "Write a haiku about rain.", "temperature": 0, "stream": True},
+]
+
+
+class GenerateRequest(SamplingFields):
+    model_config = {"json_schema_extra": {"examples": EXAMPLES}}
+
+    prompt: str = Field(min_length=1, description="What the user says.")
+    max_tokens: int = Field(512, ge=1, description="Most tokens of the answer.")
+    temperature: float = Field(0.7, ge=0, le=2, description="0 takes the likeliest token.")
+    top_p: float = Field(0.9, gt=0, le=1)
+    stream: bool = Field(False, description="Send server-sent events as the text grows.")
+    raw: bool = Field(False, description="Continue the prompt as it is, without chat template.")
+    enable_thinking: bool | None = Field(None, description="Let a thinking model think first.")
+
+    def generation_request(self) -> GenerationRequest:
+        return GenerationRequest(
+            prompt=self.prompt if self.raw else (Message("user", self.prompt),),
+            sampling=self.sampling(),
+            enable_thinking=self.enable_thinking,
+        )
+
+
+class GenerateResponse(BaseModel):
+    """Times are milliseconds from the arrival of the request."""
+
+    id: str
+    model: str
+    generated_text: str
+    reasoning: str | None = None
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    queue_ms: float
+    ttft_ms: float | None
+    duration_ms: float
+
+
+def router(parts: ApiParts) -> APIRouter:
+    routes = APIRouter(tags=["generate"])
+
+    @routes.post("/generate", response_model=GenerateResponse)
+    async def generate(
+        body: GenerateRequest, request: Request, caller: Caller = Depends(parts.identify)
+    ) -> Response | GenerateResponse:
+        """Answer one prompt. 422 for bad input, 403 for a bad key, 429 or 503 with Retry-After."""
+        events = parts.gateway.run(
+            body.generation_request(), caller, request_id=record_of(request).id
+        )
+        if body.stream:
+            return await _streamed(request, events)
+        answer = await while_connected(request, whole(events))
+        return GenerateResponse(
+            id=record_of(request).id,
+            model=answer.admitted.model,
+            generated_text=answer.text,
+            reasoning=answer.reasoning or None,
+            **_outcome(answer.finished),
+        )
+
+    return routes
+
+
+async def _streamed(request: Request, events: AsyncGenerator[Event, None]) -> Response:
+    await while_connected(request, anext(events))
+    return EventStream(guarded(request, _chunks(events), _error))
+
+
+async def _chunks(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]:
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case TextDelta(text):
+                    yield data({"text": text})
+                case ReasoningDelta(text):
+                    yield data({"reasoning": text})
+                case Finished():
+                    yield data({"done": True, **_outcome(event)})
+
+
+def _outcome(finished: Finished) -> dict[str, Any]:
+    usage, timings = finished.usage, finished.timings
+    return {
+        "finish_reason": finished.finish_reason,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "queue_ms": round(timings.queue_ms, 1),
+        "ttft_ms": None if timings.ttft_ms is None else round(timings.ttft_ms, 1),
+        "duration_ms": round(timings.duration_ms, 1),
+    }
+
+
+def _error(error: ApplianceError) -> dict[str, Any]:
+    return {"error": str(error), "code": error.code}

@@ -1,0 +1,150 @@
+"""Answers on their way to a client that may leave: streamed or whole, cancelled when it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from appliance.domain import (
+    Admitted,
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+)
+from appliance.errors import ApplianceError
+from appliance.gateway.http import record_of
+
+T = TypeVar("T")
+
+PING_SECONDS = 15.0
+CLIENT_LEFT = 499  # nginx's status for a client that closed the connection
+
+
+class ClientLeft(Exception):
+    """Nobody is waiting for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """A finished generation, for callers that do not stream."""
+
+    admitted: Admitted
+    text: str
+    reasoning: str
+    finished: Finished
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """Do `work` unless the client leaves first: then cancel it and raise ClientLeft."""
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        record_of(request).error = "the client left"
+        raise ClientLeft
+    finally:
+        watcher.cancel()
+        task.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def whole(events: AsyncGenerator[Event, None]) -> WholeAnswer:
+    """Collect an answer; closing (by cancellation too) reaches the engine."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    admitted: Admitted | None = None
+    finished: Finished | None = None
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case TextDelta(delta):
+                    text.append(delta)
+                case ReasoningDelta(delta):
+                    reasoning.append(delta)
+                case Admitted():
+                    admitted = event
+                case Finished():
+                    finished = event
+    assert admitted is not None and finished is not None
+    return WholeAnswer(admitted, "".join(text), "".join(reasoning), finished)
+
+
+def data(payload: object) -> bytes:
+    """One SSE event with a JSON payload."""
+    return b"data: " + to_json(payload) + b"\n\n"
+
+
+class EventStream(Response):
+    """Sends SSE events as they come, a comment while nothing does, and closes `events` at the end.
+
+    Starlette's own streaming response leaves the generator to the garbage collector when the
+    client goes away while it is sending; here the place in the engine is free at once.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events), anyio.create_task_group() as group:
+
+            async def leave() -> None:
+                await _disconnected(receive)
+                scope["state"]["record"].error = "the client left"
+                group.cancel_scope.cancel()
+
+            group.start_soon(leave)
+            group.start_soon(_ping, send)
+            await self._send_all(send)
+            group.cancel_scope.cancel()
+
+    async def _send_all(self, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        async for chunk in self._events:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def guarded(
+    request: Request, chunks: AsyncIterator[bytes], error_event: Any
+) -> AsyncGenerator[bytes, None]:
+    """`chunks`, and an error as a last event: the status code is long gone by then."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except ApplianceError as error:
+        record_of(request).error = str(error)
+        yield data(error_event(error))
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _ping(send: Send) -> None:
+    """Keep proxies from giving up on a quiet stream. A comment, which no client sees."""
+    while True:
+        await anyio.sleep(PING_SECONDS)
+        await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})

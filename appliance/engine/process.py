@@ -1,0 +1,105 @@
+"""The engine's child process: started, listened to, ended. It decides nothing.
+
+Its standard input is its life line (see `engine.config`), its standard error goes to a log file
+whose end is quoted when it dies without a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from appliance.engine.config import EngineConfig
+
+WORKER_COMMAND = (sys.executable, "-m", "appliance.engine.worker")
+ROOT = Path(__file__).resolve().parents[2]
+LOG_LIMIT_BYTES = 5 * 1024 * 1024
+END_SECONDS = 8.0
+
+
+class EngineProcess:
+    """One child. Made by `spawn`; `events` ends when the child's standard output does."""
+
+    def __init__(self, child: asyncio.subprocess.Process, log_path: Path) -> None:
+        self._child = child
+        self._log_path = log_path
+
+    @classmethod
+    async def spawn(
+        cls, order: EngineConfig, log_path: Path, command: Sequence[str] = WORKER_COMMAND
+    ) -> EngineProcess:
+        with _open_log(log_path) as log:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                **_own_group(),
+            )
+        assert child.stdin is not None
+        # A child that died at once has closed the pipe; its exit status will say more than we can.
+        with contextlib.suppress(ConnectionError):
+            child.stdin.write(order.to_json().encode() + b"\n")
+            await child.stdin.drain()
+        return cls(child, log_path)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """The worker's events. A line that is not one is left to the log, not to us."""
+        assert self._child.stdout is not None
+        async for line in self._child.stdout:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict) and "event" in event:
+                    yield event
+
+    async def ended(self) -> int:
+        """Wait for the end; the exit status, negative for a signal (POSIX)."""
+        return await self._child.wait()
+
+    async def end(self) -> None:
+        """Close the life line, wait, and kill what does not listen."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        try:
+            await asyncio.wait_for(self._child.wait(), END_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+            await self._child.wait()
+
+    def last_words(self) -> str:
+        """The last line that was logged, to quote as the reason of a silent death."""
+        try:
+            lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return ""
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """Append, but start over when the file has grown large: only the newest death matters."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grown = path.exists() and path.stat().st_size > LOG_LIMIT_BYTES
+    return path.open("wb" if grown else "ab")
+
+
+def _own_group() -> dict[str, Any]:
+    """Ctrl-C in the terminal is for the parent alone, which then ends the child in order."""
+    if sys.platform == "win32":
+        return {
+            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        }
+    return {"start_new_session": True}

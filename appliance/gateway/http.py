@@ -1,0 +1,135 @@
+"""HTTP's edge: every request gets our id and one ledger row, whatever becomes of it.
+
+A pure ASGI middleware, so that streams pass through untouched and a client that leaves is seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.gateway.identity import Caller, Connection, Identity
+from appliance.ledger.ids import new_id
+
+UNRECORDED = ("/static/", "/health", "/ready", "/metrics")
+
+
+class RequestLedger(Protocol):
+    """Where requests are written down; none of it blocks or raises."""
+
+    def open_request(
+        self,
+        *,
+        id: str,
+        created_at: datetime,
+        method: str,
+        path: str,
+        client_ip: str,
+        user_agent: str,
+    ) -> None: ...
+
+    def close_request(
+        self,
+        id: str,
+        *,
+        status: int,
+        duration_ms: float,
+        key_name: str | None,
+        error: str | None = None,
+    ) -> None: ...
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request on its way; routes fill in what they learn."""
+
+    id: str
+    key_name: str | None = None
+    error: str | None = None
+    status: int | None = None
+
+
+class Recording:
+    """Middleware: our `X-Request-ID` on every response, one `request` row for each but static."""
+
+    def __init__(self, app: ASGIApp, *, ledger: RequestLedger) -> None:
+        self._app = app
+        self._ledger = ledger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord(new_id())
+        scope.setdefault("state", {})["record"] = record
+        if scope["path"].startswith(UNRECORDED):
+            await self._app(scope, receive, _marked(record, send))
+            return
+        started = time.perf_counter()
+        self._open(record, scope)
+        try:
+            await self._app(scope, receive, _marked(record, send))
+        except BaseException as error:
+            record.error = record.error or type(error).__name__
+            raise
+        finally:
+            self._ledger.close_request(
+                record.id,
+                status=record.status or 500,
+                duration_ms=(time.perf_counter() - started) * 1000,
+                key_name=record.key_name,
+                error=record.error,
+            )
+
+    def _open(self, record: RequestRecord, scope: Scope) -> None:
+        headers = dict(scope["headers"])
+        client = scope.get("client")
+        self._ledger.open_request(
+            id=record.id,
+            created_at=datetime.now(UTC),
+            method=scope["method"],
+            path=scope["path"],
+            client_ip=client[0] if client else "",
+            user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+        )
+
+
+def _marked(record: RequestRecord, send: Send) -> Send:
+    async def send_marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            record.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", record.id.encode()),
+            ]
+        await send(message)
+
+    return send_marked
+
+
+def record_of(request: Request) -> RequestRecord:
+    record: RequestRecord = request.scope["state"]["record"]
+    return record
+
+
+async def identify(
+    identity: Identity,
+    request: Request,
+    session_key_id: Callable[[Request], str | None] = lambda _: None,
+) -> Caller:
+    """The caller of an HTTP request, noted in its ledger row. Raises as `Identity.identify`."""
+    connection = Connection(
+        client_ip=request.client.host if request.client else "",
+        method=request.method,
+        headers=request.headers,
+        session_key_id=session_key_id(request),
+    )
+    caller = await identity.identify(connection)
+    record_of(request).key_name = caller.name
+    return caller

@@ -1,0 +1,143 @@
+"""Who is asking: the owner at this machine, a key, or a signed-in browser.
+
+The owner needs no key, so the question "does this come from this machine?" is asked strictly:
+the peer is loopback, nobody forwarded the request, the Host header is a name of this machine
+(a rebound DNS name is not), and no foreign web page stands behind it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from appliance.errors import NotAuthenticated, PermissionDenied
+from appliance.ledger.tables import ApiKey
+
+OWNER = "owner"
+FORWARDING_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who a request is for. `rate` is the key's own limit, such as `60/minute`."""
+
+    name: str
+    is_admin: bool
+    client_ip: str
+    via: Literal["owner", "key", "session"]
+    rate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a request shows of its origin. `session_key_id` comes from a verified cookie only."""
+
+    client_ip: str
+    method: str
+    headers: Mapping[str, str]
+    session_key_id: str | None = None
+
+
+class Keys(Protocol):
+    """The part of the key store that identity needs."""
+
+    async def find(self, secret: str) -> ApiKey | None: ...
+
+    async def get(self, key_id: str) -> ApiKey | None: ...
+
+    def touch(self, key_id: str) -> None: ...
+
+
+class Identity:
+    """Names the caller of a connection, or refuses."""
+
+    def __init__(self, keys: Keys, *, require_key: bool) -> None:
+        self._keys = keys
+        self._require_key = require_key
+
+    async def identify(self, connection: Connection) -> Caller:
+        """Raises NotAuthenticated (no, wrong, expired, revoked key), PermissionDenied (foreign page)."""
+        refuse_foreign_page(connection)
+        if secret := presented_key(connection.headers):
+            key = _usable(await self._keys.find(secret))
+            self._keys.touch(key.id)
+            return _caller(key, connection, "key")
+        if connection.session_key_id is not None:
+            key = _usable(await self._keys.get(connection.session_key_id))
+            return _caller(key, connection, "session")
+        if not self._require_key and is_from_this_machine(connection):
+            return Caller(name=OWNER, is_admin=True, client_ip=connection.client_ip, via="owner")
+        raise NotAuthenticated(
+            "An API key is needed. Send it as 'Authorization: Bearer KEY', 'x-api-key' or "
+            "'api-key'; the owner makes one with: launcher.py keys create NAME"
+        )
+
+
+def presented_key(headers: Mapping[str, str]) -> str | None:
+    """The key in whichever of the three headers carries one."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return headers.get("x-api-key") or headers.get("api-key") or None
+
+
+def is_from_this_machine(connection: Connection) -> bool:
+    headers = connection.headers
+    if any(name in headers for name in FORWARDING_HEADERS):
+        return False
+    return _is_loopback(connection.client_ip) and _is_local_name(headers.get("host", ""))
+
+
+def refuse_foreign_page(connection: Connection) -> None:
+    """A page of another site may not make this browser act here, whatever key it rides on."""
+    if connection.method in SAFE_METHODS or presented_key(connection.headers):
+        return
+    site = connection.headers.get("sec-fetch-site")
+    origin = connection.headers.get("origin")
+    foreign = site in ("cross-site", "same-site") or (
+        origin is not None and urlsplit(origin).netloc != connection.headers.get("host", "")
+    )
+    if foreign:
+        raise PermissionDenied(
+            "A web page of another site (%(origin)s) may not use this appliance without a key.",
+            origin=origin or site,
+        )
+
+
+def _usable(key: ApiKey | None) -> ApiKey:
+    if key is None:
+        raise NotAuthenticated("This API key is not known here. Check it, or ask for a new one.")
+    if key.revoked_at is not None:
+        raise NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        raise NotAuthenticated("This API key has expired. Ask the owner for a new one.")
+    return key
+
+
+def _caller(key: ApiKey, connection: Connection, via: Literal["key", "session"]) -> Caller:
+    return Caller(
+        name=key.name,
+        is_admin=key.is_admin,
+        client_ip=connection.client_ip,
+        via=via,
+        rate=key.rate,
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_loopback
+
+
+def _is_local_name(host_header: str) -> bool:
+    host = urlsplit(f"//{host_header}").hostname or ""
+    return host == "localhost" or _is_loopback(host)

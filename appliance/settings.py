@@ -1,0 +1,151 @@
+"""One table of settings: each becomes a flag, a variable, a line of `appliance.toml` and of the docs.
+
+A flag wins over `APPLIANCE_<NAME>`, that over `<data-dir>/appliance.toml`, that over the default.
+Nothing reads this module's values globally: `load_settings` makes them, the wiring passes on
+plain values.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal
+
+from limits import parse as parse_rate
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from appliance.errors import SetupError
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "APPLIANCE_"
+
+
+class Settings(BaseModel):
+    """Everything the owner may choose. The order is the order of `--help` and of the docs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
+    lan: bool = Field(False, description="Listen on every address, so that team-mates get in.")
+    no_browser: bool = Field(False, description="Do not open the browser.")
+    model: str = Field(
+        "auto", description="auto, demo, a hub id, a folder, or a GGUF file.", min_length=1
+    )
+    precision: Literal["auto", "16bit", "int8", "nf4"] = Field(
+        "auto", description="Precision of the weights; auto takes the best that fits."
+    )
+    engine: Literal["auto", "transformers", "openvino", "remote"] = Field(
+        "auto", description="Which engine computes; auto takes the fastest for this hardware."
+    )
+    engine_url: str | None = Field(
+        None, description="URL of an OpenAI-compatible server (ends in /v1), for --engine remote."
+    )
+    engine_key: str | None = Field(None, description="API key for --engine-url.")
+    context_length: int | None = Field(
+        None, ge=256, description="Most tokens of prompt and answer together; default: what fits."
+    )
+    max_concurrency: int | None = Field(
+        None, ge=1, le=512, description="Most answers computed at once; default: what fits."
+    )
+    data_dir: Path = Field(
+        ROOT / "data", description="Folder of the database, the settings file and the models."
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL; default: SQLite at <data-dir>/appliance.db."
+    )
+    require_key: bool = Field(False, description="Ask for a key on this machine too.")
+    rate_limit: str | None = Field(
+        None, description="Requests allowed to each caller, such as 60/minute; default: no limit."
+    )
+    queue_limit: int = Field(
+        64, ge=0, description="Most requests that may wait; the next one is told to come back."
+    )
+    log_content: Literal["full", "metadata"] = Field(
+        "full", description="Keep inputs and outputs in the ledger, or only their metadata."
+    )
+    retention_days: int | None = Field(
+        None, ge=1, description="Delete ledger rows older than this; default: keep everything."
+    )
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks, comma-separated, whose X-Forwarded-For is believed."
+    )
+    hub_endpoint: str | None = Field(
+        None, description="Model hub to fetch from, such as a mirror; default: huggingface.co."
+    )
+    language: Literal["auto", "en", "zh"] = Field(
+        "auto", description="Language of the pages; auto follows each browser."
+    )
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_is_readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_rate(value)
+            except ValueError:
+                raise ValueError("write a count and a unit, such as 60/minute or 5/second") from None
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: str) -> str:
+        for part in filter(None, (p.strip() for p in value.split(","))):
+            ip_network(part, strict=False)
+        return value
+
+    @property
+    def bind_host(self) -> str:
+        """The address uvicorn binds: every one with `--lan`, else `host`."""
+        return "0.0.0.0" if self.lan else self.host  # noqa: S104 - only when asked for
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'appliance.db').as_posix()}"
+
+
+def load_settings(
+    flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Settings from `flags` (None means: not given), variables, the file, and the defaults.
+
+    Raises SetupError that names the setting, what was wrong and what is allowed.
+    """
+    given = _variables(environ) | {k: v for k, v in flags.items() if v is not None}
+    data_dir = Path(given.get("data_dir", ROOT / "data")).expanduser().resolve()
+    merged = _file(data_dir / "appliance.toml") | given | {"data_dir": data_dir}
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise SetupError("%(problems)s", problems=_in_words(error)) from None
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    names = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
+    return {names[key]: value for key, value in environ.items() if key in names and value != ""}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            "%(file)s cannot be read: %(error)s. Mend or delete it.", file=path, error=error
+        ) from None
+
+
+def _in_words(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"]) or "settings"
+        if item["type"] == "extra_forbidden":
+            lines.append(f"There is no setting {name!r}. See docs/settings.md for the list.")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"Setting {name!r} is {item['input']!r}: {message}.")
+    return "\n".join(lines)
