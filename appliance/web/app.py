@@ -1,0 +1,26 @@
+"""All pages as one router, and the static files: what the app mounts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.routing import Route
+
+from appliance.web import banner, preferences
+from appliance.web.assets import PREFIX, serve_asset
+from appliance.web.page import bind
+from appliance.web.parts import WebParts
+
+PAGES = (banner.router, preferences.router)
+
+
+def router(parts: WebParts) -> APIRouter:
+    """Every page route, given `parts`. Not part of the API's schema."""
+    pages = APIRouter(include_in_schema=False)
+    for page in PAGES:
+        pages.include_router(page, dependencies=[Depends(bind(parts))])
+    return pages
+
+
+def mount_static(app: FastAPI) -> None:
+    """Serves `/static/…`, the same for everyone and without a ledger row."""
+    app.router.routes.append(Route(PREFIX + "/{name:path}", serve_asset, methods=["GET"]))

@@ -1,0 +1,46 @@
+"""How the engine is, on top of every page while there is something to say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Response
+
+from appliance.errors import PermissionDenied
+from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.sse import event, event_stream
+
+router = APIRouter(route_class=PageRoute)
+
+
+@dataclass(frozen=True)
+class BannerView:
+    """The banner knows only the frame."""
+
+
+@router.get("/engine/banner")
+async def banner(page: PageDep) -> Response:
+    return page.render("banner.html", BannerView())
+
+
+@router.get("/engine/banner/stream")
+async def follow(page: PageDep) -> Response:
+    """The banner after each change, until the engine is ready or has failed."""
+    return event_stream(_banners(page))
+
+
+@router.post("/engine/restart")
+async def restart(page: PageDep) -> Response:
+    if not page.caller.is_admin:
+        raise PermissionDenied("Only the owner or an admin key may restart the engine.")
+    await page.parts.engine.restart()
+    return page.redirect("/")
+
+
+async def _banners(page: Page) -> AsyncGenerator[str, None]:
+    async for status in page.parts.engine.changes():
+        yield event("banner", page.html("banner.html", BannerView(), block="inner"))
+        if status.phase in ("ready", "failed"):
+            break
+    yield event("settled", "")

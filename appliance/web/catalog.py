@@ -1,0 +1,79 @@
+"""Keeps the Chinese catalogue in step with the code: `python -m appliance.web.catalog`.
+
+A developer's tool. It finds the sentences of templates (`_`, `ngettext`), of Python
+(`gettext`, `ngettext`) and the English templates of `Phrase(...)` and of every error class, and
+updates the .po file; a test fails while any sentence is untranslated.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from appliance import errors
+from appliance.web.assets import ROOT, TEMPLATES
+from appliance.web.i18n import LOCALES
+
+METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+OPTIONS = {"**.html": {"trim_blocks": "true", "lstrip_blocks": "true", "newstyle_gettext": "true"}}
+FOLDERS = (ROOT / "appliance", TEMPLATES)
+CHINESE = LOCALES / "zh" / "LC_MESSAGES" / "messages.po"
+
+
+def extract() -> Catalog:
+    """Every sentence that a page may show, as found in the code now."""
+    found = Catalog(project="appliance", charset="utf-8")
+    keywords = {**DEFAULT_KEYWORDS, **dict.fromkeys(_sentence_classes(), (1,))}
+    for folder in FOLDERS:
+        messages = extract_from_dir(folder, METHODS, OPTIONS, keywords, comment_tags=("i18n:",))
+        for file, _line, message, comments, context in messages:
+            place = (folder / file).relative_to(ROOT).as_posix()
+            found.add(message, None, [(place, 0)], auto_comments=comments, context=context)
+    return found
+
+
+def update(path: Path = CHINESE) -> Catalog:
+    """Brings the .po file at `path` up to date, keeping what is translated."""
+    catalog = _read(path) if path.exists() else Catalog(locale="zh", project="appliance")
+    catalog.update(extract(), no_fuzzy_matching=True)
+    catalog.obsolete.clear()
+    with path.open("wb") as file:
+        # Line numbers would make every edit of the code a change of the catalogue.
+        write_po(file, catalog, width=100, sort_by_file=True, include_lineno=False)
+    return catalog
+
+
+def untranslated(catalog: Catalog) -> list[str]:
+    """Sentences of `extract()` that `catalog` lacks, has empty, or has only guessed (fuzzy)."""
+    return [str(m.id) for m in extract() if m.id and not _is_translated(catalog, m.id)]
+
+
+def _is_translated(catalog: Catalog, msgid: str | tuple[str, ...] | list[str]) -> bool:
+    known = catalog.get(msgid if isinstance(msgid, str) else msgid[0])
+    if known is None or known.fuzzy:
+        return False
+    return all(known.string) if isinstance(known.string, tuple) else bool(known.string)
+
+
+def _read(path: Path) -> Catalog:
+    with path.open("rb") as file:
+        return read_po(file, locale="zh")
+
+
+def _sentence_classes() -> Iterator[str]:
+    yield "Phrase"
+    for name, member in inspect.getmembers(errors, inspect.isclass):
+        # A SetupError ends the command in the terminal; no page ever shows one.
+        if issubclass(member, errors.ApplianceError) and member is not errors.SetupError:
+            yield name
+
+
+if __name__ == "__main__":
+    missing = untranslated(update())
+    sys.stdout.write("\n  ".join([f"{CHINESE}: {len(missing)} to translate", *missing]) + "\n")

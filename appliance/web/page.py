@@ -1,0 +1,209 @@
+"""What a page route works with: the request, who asks, in which language, and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+
+from appliance.domain import Phrase
+from appliance.engine.status import EngineStatus
+from appliance.errors import ApplianceError, InvalidRequest, NotAuthenticated
+from appliance.gateway.http import record_of
+from appliance.gateway.identity import Caller
+from appliance.web import i18n, rendering
+from appliance.web.parts import WebParts
+from appliance.web.security import check_same_origin, secure_headers
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+THEMES = ("auto", "light", "dark")
+THEME_COOKIE = "theme"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every template knows besides its view's fields."""
+
+    language: str
+    theme: str
+    path: str
+    caller_name: str | None
+    is_admin: bool
+    via_session: bool
+    engine: EngineStatus
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """An error as a page: `title` and `message` are already in the reader's language."""
+
+    status: int
+    title: str
+    message: str
+
+
+class OpenPage:
+    """A page that anyone may see: login, language, theme."""
+
+    caller: Caller | None = None
+
+    def __init__(self, request: Request, parts: WebParts) -> None:
+        self.request = request
+        self.parts = parts
+
+    @cached_property
+    def language(self) -> str:
+        return i18n.choose_language(self.request, self.parts.language)
+
+    @property
+    def wants_fragment(self) -> bool:
+        """True when htmx asks for a part of the page, not when it restores history."""
+        headers = self.request.headers
+        return "hx-request" in headers and "hx-history-restore-request" not in headers
+
+    @property
+    def request_id(self) -> str:
+        """The ledger's id of this HTTP request."""
+        return record_of(self.request).id
+
+    def gettext(self, sentence: str) -> str:
+        return i18n.translations(self.language).gettext(sentence)
+
+    def ngettext(self, one: str, many: str, count: int) -> str:
+        return i18n.translations(self.language).ngettext(one, many, count)
+
+    def phrase(self, phrase: Phrase) -> str:
+        return i18n.translate(phrase, self.language)
+
+    def html(self, template: str, view: DataclassInstance, *, block: str | None = None) -> str:
+        """A template, or one block of it, as a string."""
+        context = rendering.context_of(view) | {"frame": self.frame}
+        return rendering.render(self.language, template, context, block=block)
+
+    def render(
+        self,
+        template: str,
+        view: DataclassInstance,
+        *,
+        block: str | None = None,
+        status: int = 200,
+    ) -> Response:
+        # One URL answers whole pages and fragments, so caches must tell them apart.
+        headers = {"Vary": "HX-Request, Cookie, Accept-Language", "Cache-Control": "no-store"}
+        return HTMLResponse(self.html(template, view, block=block), status, headers)
+
+    def redirect(self, path: str) -> Response:
+        """Go to `path`: 303 for a form, HX-Redirect for htmx."""
+        if self.wants_fragment:
+            return Response(status_code=204, headers={"HX-Redirect": path})
+        return RedirectResponse(path, status_code=303)
+
+    @property
+    def frame(self) -> Frame:
+        theme = self.request.cookies.get(THEME_COOKIE, "auto")
+        return Frame(
+            language=self.language,
+            theme=theme if theme in THEMES else "auto",
+            path=self.request.url.path,
+            caller_name=self.caller.name if self.caller else None,
+            is_admin=bool(self.caller and self.caller.is_admin),
+            via_session=self.caller is not None and self.caller.via == "session",
+            engine=self.parts.engine.status,
+            version=self.parts.version,
+        )
+
+
+class Page(OpenPage):
+    """A page whose reader is known."""
+
+    def __init__(self, request: Request, parts: WebParts, caller: Caller) -> None:
+        super().__init__(request, parts)
+        self.caller: Caller = caller
+
+    @property
+    def owner(self) -> str | None:
+        """Whose rows the ledger may show: None is everyone's, for an admin."""
+        return None if self.caller.is_admin else self.caller.name
+
+
+PARTS = "appliance.web.parts"
+CALLER = "appliance.web.caller"
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def open_page(request: Request) -> OpenPage:
+    return OpenPage(request, request.scope[PARTS])
+
+
+async def known_page(request: Request) -> Page:
+    parts: WebParts = request.scope[PARTS]
+    request.scope[CALLER] = caller = await parts.identify(request)
+    return Page(request, parts, caller)
+
+
+OpenPageDep = Annotated[OpenPage, Depends(open_page)]
+PageDep = Annotated[Page, Depends(known_page)]
+
+
+def bind(parts: WebParts) -> Callable[[Request], None]:
+    """A dependency, before all others of a page: hands over `parts`, checks the origin."""
+
+    def bound(request: Request) -> None:
+        request.scope[PARTS] = parts
+        check_same_origin(request)
+
+    return bound
+
+
+class PageRoute(APIRoute):
+    """A route that shows errors as pages and sends the security headers."""
+
+    def get_route_handler(self) -> Handler:
+        answer = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            try:
+                response = await answer(request)
+            except ApplianceError as error:
+                response = error_response(request, error)
+            except RequestValidationError as error:
+                response = error_response(request, _invalid(error))
+            return secure_headers(response)
+
+        return guarded
+
+
+def error_response(request: Request, error: ApplianceError) -> Response:
+    """The way to the login page, a notice for htmx, or a whole page with the reason."""
+    page = open_page(request)
+    page.caller = request.scope.get(CALLER)
+    if isinstance(error, NotAuthenticated):
+        return page.redirect(_login(request))
+    view = ErrorView(error.status, page.gettext("That did not work"), page.phrase(error.phrase))
+    if not page.wants_fragment:
+        return page.render("error.html", view, status=error.status)
+    response = page.render("error.html", view, block="notice", status=error.status)
+    response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"})
+    return response
+
+
+def _login(request: Request) -> str:
+    """After login one comes back to a page, never to a form's address."""
+    path = request.url.path if request.method == "GET" else "/"
+    return f"/login?next={quote(path)}"
+
+
+def _invalid(error: RequestValidationError) -> InvalidRequest:
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    return InvalidRequest("%(name)s: %(problem)s", param=name, name=name, problem=first["msg"])

@@ -1,0 +1,73 @@
+"""Templates: one environment a language, a dataclass as each template's context.
+
+A fragment is a block of its page's template, so a view is written once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from appliance.web import formats
+from appliance.web.assets import TEMPLATES, asset_url
+from appliance.web.i18n import LANGUAGES, translations
+from appliance.web.markdown import render as render_markdown
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# No eval and no injected style, as the Content-Security-Policy asks; errors are swapped in too,
+# because they come as notices with a target of their own.
+HTMX_CONFIG = json.dumps(
+    {
+        "allowEval": False,
+        "includeIndicatorStyles": False,
+        "historyCacheSize": 0,
+        "scrollBehavior": "auto",
+        "responseHandling": [
+            {"code": "204", "swap": False},
+            {"code": "[23]..", "swap": True},
+            {"code": "[45]..", "swap": True, "error": True},
+        ],
+    }
+)
+
+
+@cache
+def environment(language: str) -> Environment:
+    """The templates in `language`. Values are escaped, unknown names are errors."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    catalogue = translations(language)
+    made.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
+    made.filters.update(formats.filters(language), markdown=render_markdown)
+    made.globals.update(asset=asset_url, languages=LANGUAGES, htmx_config=HTMX_CONFIG)
+    # Blocks rendered alone do not run their template's imports, so macros are a global.
+    made.globals["ui"] = made.get_template("macros.html").module
+    return made
+
+
+def context_of(view: DataclassInstance) -> dict[str, Any]:
+    """The fields of a view as template names, without copying what is in them."""
+    return {field.name: getattr(view, field.name) for field in fields(view)}
+
+
+def render(
+    language: str, template: str, context: Mapping[str, Any], *, block: str | None = None
+) -> str:
+    """HTML of a whole template, or of one of its blocks."""
+    found = environment(language).get_template(template)
+    if block is None:
+        return found.render(context)
+    return "".join(found.blocks[block](found.new_context(dict(context))))
