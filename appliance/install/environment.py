@@ -1,0 +1,138 @@
+"""Brings the environment to completeness, and knows when it is.
+
+A stamp, written last, is the only sign of completeness: without it, whatever lies in `.venv` is
+gone over again, which costs seconds where packages are there already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from appliance.install import machine
+from appliance.install.lock import locked
+from appliance.install.pip import explain, install
+from appliance.install.progress import Progress
+from appliance.install.recipe import GB, Project, SetupFailed, Step, disk_needed, steps
+from appliance.install.venv import (
+    LOCK,
+    LOG,
+    forget_half_installed,
+    interpreter_exists,
+    make_venv,
+    python_of,
+)
+
+_STAMP = "appliance.json"
+
+
+def complete(project: Project, groups: set[str]) -> Path | None:
+    """The environment's Python if its set-up for `groups` is finished and of today, else None."""
+    try:
+        stamp = json.loads((project.venv / _STAMP).read_text("utf-8"))
+        fitting = stamp["digest"] == project.digest(machine.driver_sign())
+        done = fitting and groups <= set(stamp["groups"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return python_of(project.venv) if done and interpreter_exists(project.venv) else None
+
+
+def active(project: Project, groups: set[str]) -> Path | None:
+    """The Python that runs this, if it is of an environment that has every pinned package.
+
+    Requirements that hold only on some systems are not looked for.
+    """
+    if sys.prefix == sys.base_prefix or Path(sys.prefix).resolve() == project.venv.resolve():
+        return None
+    from importlib import metadata  # 20 ms that the usual start need not spend
+
+    lists = ["base", "openvino", "transformers", *(groups - {"start"})]
+    wanted = [item for group in lists for item in project.lists.get(group, ())]
+    names = {item.partition("==")[0] for item in wanted if ";" not in item}
+    for name in names | project.data_names:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+        if version.partition("+")[0] != project.pins.get(name):
+            return None
+    return Path(sys.executable)
+
+
+def prepare(project: Project, groups: set[str]) -> Path:
+    """Brings `.venv` to completeness for `groups` and returns its Python.
+
+    Raises SetupFailed with a sentence for the owner. Safe to interrupt at any point, and to run
+    twice at once: the second waits for the first.
+    """
+    try:
+        project.venv.mkdir(exist_ok=True)
+        with locked(project.venv / LOCK):
+            return complete(project, groups) or _set_up(project, groups)
+    except PermissionError as error:
+        raise SetupFailed(f"{error.filename} cannot be written; check who owns it.") from None
+    except OSError as error:
+        raise SetupFailed(explain([str(error)]) or f"Set-up failed: {error}") from None
+
+
+def _set_up(project: Project, groups: set[str]) -> Path:
+    began = time.monotonic()
+    card = machine.find_card()
+    print(f"Setting up in {project.venv} (once): {card.in_words()}.", flush=True)
+    (project.venv / _STAMP).unlink(missing_ok=True)
+    _check_disk(project.venv, disk_needed(card))
+    plan = steps(project, groups, card, sys.platform)
+    total = len(plan) + 1
+    progress = Progress(f" 1/{total} Environment")
+    python = make_venv(project.venv)
+    forget_half_installed(project.venv)
+    progress.end()
+    left_out: set[str] = set()
+    for number, step in enumerate(plan, start=2):
+        if step.needs in left_out or not _run(project, python, step, f"{number:2}/{total}"):
+            left_out.add(step.name)
+    shutil.rmtree(project.venv / "tmp", ignore_errors=True)
+    _write_stamp(project, groups)
+    size = machine.folder_bytes(project.venv) / GB
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    print(f"Ready after {minutes} min {seconds} s; {size:.1f} GB on disk.\n", flush=True)
+    return python
+
+
+def _run(project: Project, python: Path, step: Step, place: str) -> bool:
+    """False when a step that may fail did. Raises SetupFailed when another does."""
+    # pip tells percentages from 24.1 on, which only the pinned one is sure to be.
+    pinned = step.name != "installer" and "installer" in project.lists
+    progress = Progress(f"{place} {step.title}", percentages=pinned)
+    log = project.venv / LOG
+    for attempt in step.attempts:
+        outcome = install(python, attempt, project.constraints, log, progress)
+        if outcome.succeeded:
+            progress.end()
+            return True
+    progress.end("left out" if step.otherwise else "failed")
+    if step.otherwise is None:
+        raise SetupFailed(f"{step.title}: {outcome.sentence()}\nAll of pip's words: {log}")
+    print(f"      {step.otherwise}", flush=True)
+    return False
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    needed -= machine.folder_bytes(folder)
+    free = machine.free_bytes(folder)
+    if free < needed:
+        raise SetupFailed(
+            f"Set-up needs about {needed / GB:.1f} GB more in {folder.parent}, and "
+            f"{free / GB:.1f} GB are free. Make room, then run the same command again."
+        )
+
+
+def _write_stamp(project: Project, groups: set[str]) -> None:
+    stamp = {"digest": project.digest(machine.driver_sign()), "groups": sorted(groups)}
+    draft = project.venv / f"{_STAMP}.draft"
+    draft.write_text(json.dumps(stamp), "utf-8")
+    os.replace(draft, project.venv / _STAMP)  # noqa: PTH105, named for what it is: atomic

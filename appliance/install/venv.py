@@ -1,0 +1,73 @@
+"""Makes the virtual environment, and tells a living one from a broken one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from appliance.install.recipe import SetupFailed
+
+LOCK = "appliance.lock"
+LOG = "setup.log"
+
+
+def python_of(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def make_venv(venv: Path) -> Path:
+    """Creates the environment, or keeps the one that is there if its Python and pip run."""
+    python = python_of(venv)
+    if interpreter_exists(venv) and _runs(python, "-m", "pip", "--version"):
+        return python
+    _clear(venv)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True, check=False
+    )
+    if made.returncode == 0:
+        return python
+    said = (made.stdout + made.stderr).strip()
+    if "ensurepip" in said:
+        raise SetupFailed(
+            "This Python comes without its venv module. On Debian and Ubuntu: "
+            "sudo apt install python3-venv, then run the same command again."
+        )
+    raise SetupFailed(f"An environment could not be made in {venv}: {said[-300:]}")
+
+
+def forget_half_installed(venv: Path) -> None:
+    """pip trusts a package's metadata; it writes INSTALLER only when all files are in place."""
+    for metadata in venv.glob("[lL]ib*/**/site-packages/*.dist-info"):
+        if not (metadata / "INSTALLER").exists():
+            shutil.rmtree(metadata)
+
+
+def _clear(venv: Path) -> None:
+    """Empties the folder but for the lock that is held and the log that may be asked for."""
+    for entry in venv.iterdir():
+        if entry.name in (LOCK, LOG):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def interpreter_exists(venv: Path) -> bool:
+    """False after the system's Python was upgraded or removed. Looks, but starts nothing."""
+    try:
+        lines = (venv / "pyvenv.cfg").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    values = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    return python_of(venv).exists() and Path(values.get("executable", "")).exists()
+
+
+def _runs(python: Path, *arguments: str) -> bool:
+    try:
+        result = subprocess.run([str(python), "-I", *arguments], capture_output=True, check=False)
+    except OSError:
+        return False
+    return result.returncode == 0
