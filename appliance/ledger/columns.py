@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_ESCAPED_NUL = re.compile(r"((?<!\\)(?:\\\\)*)\\u0000")
 
 
 def storable(text: str) -> str:
@@ -29,7 +31,10 @@ def storable(text: str) -> str:
 
 def readable_json(value: object) -> str:
     """JSON as a person reads it: `"你好"` and not `"\\u4f60\\u597d"`."""
-    return storable(json.dumps(value, ensure_ascii=False))
+    written = json.dumps(value, ensure_ascii=False)
+    if r"\u0000" in written:
+        written = _ESCAPED_NUL.sub(rf"\1{_REPLACEMENT}", written)
+    return storable(written)
 
 
 class PlainText(TypeDecorator[str]):

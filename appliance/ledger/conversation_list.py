@@ -1,0 +1,57 @@
+"""One page of somebody's conversations, the last used first.
+
+The order changes with every message, so a place in it is a moment and an id together.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_
+from sqlmodel import col
+
+from appliance.errors import InvalidRequest
+from appliance.ledger.tables import Conversation, ConversationMessage
+from appliance.ledger.views import ConversationRow
+
+
+def page_of_conversations(owner: str, before: str | None, limit: int) -> Select[*tuple[Any, ...]]:
+    """One row more than `limit`, which tells whether there is a next page."""
+    count = (
+        Select(func.count())
+        .where(col(ConversationMessage.conversation_id) == Conversation.id)
+        .scalar_subquery()
+    )
+    query: Select[*tuple[Any, ...]] = (
+        Select(
+            col(Conversation.id),
+            col(Conversation.title),
+            col(Conversation.created_at),
+            col(Conversation.updated_at),
+            count.label("message_count"),
+        )
+        .where(col(Conversation.owner) == owner, col(Conversation.deleted_at).is_(None))
+        .order_by(col(Conversation.updated_at).desc(), col(Conversation.id).desc())
+        .limit(limit + 1)
+    )
+    return query if before is None else query.where(_older_than(before))
+
+
+def cursor(row: ConversationRow) -> str:
+    """The place of `row` in the list; it needs no escaping in a URL."""
+    return f"{row.updated_at:%Y%m%dT%H%M%S.%f}-{row.id}"
+
+
+def _older_than(place: str) -> ColumnElement[bool]:
+    moment, _, last_id = place.partition("-")
+    try:
+        updated_at = datetime.strptime(moment, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InvalidRequest(
+            "`before` must be the `next_before` of a page of conversations.", param="before"
+        ) from error
+    return or_(
+        col(Conversation.updated_at) < updated_at,
+        and_(col(Conversation.updated_at) == updated_at, col(Conversation.id) < last_id),
+    )
