@@ -17,10 +17,19 @@ from appliance.install import machine
 from appliance.install.lock import locked
 from appliance.install.pip import explain, install
 from appliance.install.progress import Progress
-from appliance.install.recipe import GB, Project, SetupFailed, Step, disk_needed, steps
+from appliance.install.recipe import (
+    FIRST_IMPORTS,
+    GB,
+    Project,
+    SetupFailed,
+    Step,
+    disk_needed,
+    steps,
+)
 from appliance.install.venv import (
     LOCK,
     LOG,
+    first_imports,
     forget_half_installed,
     interpreter_exists,
     make_venv,
@@ -84,9 +93,9 @@ def _set_up(project: Project, groups: set[str]) -> Path:
     card = machine.find_card()
     print(f"Setting up in {project.venv} (once): {card.in_words()}.", flush=True)
     (project.venv / _STAMP).unlink(missing_ok=True)
-    _check_disk(project.venv, disk_needed(card))
+    check_disk(project.venv, disk_needed(card))
     plan = steps(project, groups, card, sys.platform)
-    total = len(plan) + 1
+    total = len(plan) + 2
     progress = Progress(f" 1/{total} Environment")
     python = make_venv(project.venv)
     forget_half_installed(project.venv)
@@ -95,6 +104,9 @@ def _set_up(project: Project, groups: set[str]) -> Path:
     for number, step in enumerate(plan, start=2):
         if step.needs in left_out or not _run(project, python, step, f"{number:2}/{total}"):
             left_out.add(step.name)
+    progress = Progress(f"{total:2}/{total} First imports")
+    first_imports(python, project.root, FIRST_IMPORTS)
+    progress.end()
     shutil.rmtree(project.venv / "tmp", ignore_errors=True)
     _write_stamp(project, groups)
     size = machine.folder_bytes(project.venv) / GB
@@ -121,7 +133,8 @@ def _run(project: Project, python: Path, step: Step, place: str) -> bool:
     return False
 
 
-def _check_disk(folder: Path, needed: int) -> None:
+def check_disk(folder: Path, needed: int) -> None:
+    """Raises SetupFailed with the numbers when `needed` bytes, less what is there, are not free."""
     needed -= machine.folder_bytes(folder)
     free = machine.free_bytes(folder)
     if free < needed:

@@ -16,6 +16,7 @@ from appliance.install.progress import Progress
 
 _OPTIONS = (
     "--disable-pip-version-check", "--no-input", "--only-binary=:all:", "--no-warn-script-location",
+    "--no-compile",  # most files are never imported; `first_imports` compiles those that are
 )  # fmt: skip
 _SENTENCES = {
     r"No space left|Errno 28|WinError 112": (
@@ -64,7 +65,7 @@ def install(
 ) -> Outcome:
     """Runs `pip install arguments` in the environment of `python`, under the constraints."""
     command = [
-        str(python), "-I", "-m", "pip", "install", *_OPTIONS,
+        str(python), "-I", "-u", "-X", "utf8", "-m", "pip", "install", *_OPTIONS,
         "--progress-bar=raw" if progress.percentages else "--progress-bar=off",
         *(() if "--require-hashes" in arguments else ("--constraint", str(constraints))),
         *arguments,
@@ -94,9 +95,11 @@ def _environment(folder: Path) -> dict[str, str]:
     """pip unpacks beside the environment: /tmp may be small, or memory."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    names = ("TMPDIR", "TEMP", "TMP")
-    return {**os.environ, **dict.fromkeys(names, str(temporary)), "PIP_USER": "0",
-            "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}  # fmt: skip
+    return {
+        **os.environ,
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
+        "PIP_USER": "0",
+    }
 
 
 def _lines(process: subprocess.Popen[str], progress: Progress) -> Iterator[str]:

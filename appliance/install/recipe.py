@@ -19,6 +19,13 @@ from appliance.install.machine import Card
 PYTORCH_INDEX = "https://download.pytorch.org/whl/"
 GB = 1_000_000_000
 
+FIRST_IMPORTS = (
+    "appliance.app",
+    "appliance.engine.worker.backends.openvino",
+    "appliance.engine.worker.backends.transformers",
+)
+"""Between them these import what a start needs."""
+
 _WITHOUT_TORCH = (
     "PyTorch for processors could not be had; going on without it, OpenVINO serves the models. "
     "To try again, delete .venv."

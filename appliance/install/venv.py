@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,27 @@ def forget_half_installed(venv: Path) -> None:
     for metadata in venv.glob("[lL]ib*/**/site-packages/*.dist-info"):
         if not (metadata / "INSTALLER").exists():
             shutil.rmtree(metadata)
+
+
+def first_imports(python: Path, root: Path, modules: tuple[str, ...]) -> None:
+    """Imports each module once in a process of its own, so that Python compiles and keeps it.
+
+    A module that cannot be imported is no trouble here: who needs it will say so, in words.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    running = [
+        subprocess.Popen(
+            [str(python), "-P", "-c", f"import {module}"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for module in modules
+    ]
+    for process in running:
+        process.wait()
 
 
 def _clear(venv: Path) -> None:
