@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
@@ -11,6 +12,10 @@ from starlette.requests import Request
 from appliance.domain import Event, GenerationRequest
 from appliance.engine.status import Engine
 from appliance.gateway.identity import Caller
+from appliance.ledger.conversations import Conversations
+from appliance.ledger.keys import KeyStore
+from appliance.ledger.queries import Queries
+from appliance.web.throttle import LoginTries
 
 if TYPE_CHECKING:
     from appliance.web.runs import Runs
@@ -24,21 +29,45 @@ class Generator(Protocol):
     ) -> AsyncGenerator[Event, None]: ...
 
 
+class Losses(Protocol):
+    """What pages ask of the ledger's writer: what could not be written down, and why."""
+
+    @property
+    def lost(self) -> int: ...
+    @property
+    def last_error(self) -> Exception | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Since when this process listens, where, and whether it asks its own machine for a key."""
+
+    started_at: datetime
+    host: str
+    port: int
+    require_key: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebParts:
     """`identify` names the caller or raises NotAuthenticated; `runs` are generations of pages.
 
-    `session_secret` signs cookies; `language` is for readers who ask for none of ours.
+    `session_secret` signs cookies; `language` is for readers who ask for none of ours;
+    `demo_model` is the name by which the engine calls the small model of the installation.
     """
 
     gateway: Generator
     identify: Callable[[Request], Awaitable[Caller]]
     engine: Engine
-    queries: Any
-    keys: Any
-    conversations: Any
+    queries: Queries
+    keys: KeyStore
+    conversations: Conversations
     runs: Runs
     plan: Any
+    losses: Losses
+    reach: Reach
     session_secret: str
     language: str = "en"
+    demo_model: str = ""
     version: str = ""
+    login_tries: LoginTries = field(default_factory=LoginTries)

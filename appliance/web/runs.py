@@ -7,6 +7,7 @@ the last one closes. It keeps what was said so far, so whoever comes late is sho
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +23,8 @@ from appliance.domain import (
     ReasoningDelta,
     TextDelta,
 )
-from appliance.errors import ApplianceError
+from appliance.engine.status import Engine
+from appliance.errors import ApplianceError, EngineFailed
 from appliance.gateway.identity import Caller
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ State = Literal["waiting", "running", "done", "stopped", "failed"]
 Keep = Callable[["Run"], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
+LOADING = ("starting", "loading", "restarting")
 SAVE_EVERY_SECONDS = 1.0
 FINISHED_RUNS_KEPT = 200
 
@@ -49,28 +52,37 @@ class Run:
         self.state: State = "waiting"
         self.text = ""
         self.reasoning = ""
-        self.error: Phrase | None = None
+        self.failure: ApplianceError | None = None
         self.finished: Finished | None = None
         self.started = time.monotonic()
         self.first_token: float | None = None
+        self.last_token = 0.0
         self.deltas = 0
         self.over = False
         self._changed = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
+
+    @property
+    def error(self) -> Phrase | None:
+        return self.failure.phrase if self.failure else None
 
     def stop(self) -> None:
         """Ends the work in the engine; what was said stays. Safe to call at any time."""
         if self._work is not None:
             self._work.cancel()
 
-    async def changes(self) -> AsyncIterator[None]:
-        """Yields at once and after every change, quick changes as one; ends when it is over."""
+    async def changes(self, *, at_least_every: float | None = None) -> AsyncIterator[None]:
+        """Yields at once and after every change, quick changes as one; ends when it is over.
+
+        With `at_least_every` seconds it also yields when nothing has changed for that long.
+        """
         while True:
             changed = self._changed
             yield
             if self.over:
                 return
-            await changed.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), at_least_every)
 
     def take(self, event: Event) -> None:
         match event:
@@ -91,9 +103,21 @@ class Run:
         self.over = True
         self._wake()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was asked."""
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float | None:
+        """Tokens a second since the first one, once that can be told."""
+        spent = self.last_token - self.first_token if self.first_token else 0.0
+        return (self.deltas - 1) / spent if spent > 0.2 else None
+
     def _count(self) -> None:
         self.deltas += 1
-        self.first_token = self.first_token or time.monotonic()
+        self.last_token = time.monotonic()
+        self.first_token = self.first_token or self.last_token
 
     def _wake(self) -> None:
         self._changed.set()
@@ -103,8 +127,9 @@ class Run:
 class Runs:
     """All runs of the pages. Belongs to one event loop; `close()` it at shutdown."""
 
-    def __init__(self, gateway: Generator) -> None:
+    def __init__(self, gateway: Generator, engine: Engine) -> None:
         self._gateway = gateway
+        self._engine = engine
         self._runs: dict[str, Run] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
@@ -142,10 +167,17 @@ class Runs:
         await asyncio.gather(*self._watches)
 
     async def _generate(self, run: Run, caller: Caller, request_id: str) -> None:
+        await self._loaded()
         events = self._gateway.run(run.request, caller, request_id=request_id)
         async with aclosing(events):
             async for event in events:
                 run.take(event)
+
+    async def _loaded(self) -> None:
+        """Who asks while the model is being loaded has time to wait for it."""
+        async for status in self._engine.changes():
+            if status.phase not in LOADING:
+                return
 
     def _forget_old(self) -> None:
         over = [run.id for run in self._runs.values() if run.over]
@@ -160,22 +192,22 @@ async def _watch(run: Run, work: asyncio.Task[None], keep: Keep) -> None:
         if run.deltas != saved:
             saved = run.deltas
             await _save(run, keep)
-    run.state, run.error = _outcome(work)
+    run.state, run.failure = _outcome(work)
     await _save(run, keep)
     run.end()
 
 
-def _outcome(work: asyncio.Task[None]) -> tuple[State, Phrase | None]:
+def _outcome(work: asyncio.Task[None]) -> tuple[State, ApplianceError | None]:
     if work.cancelled():
         return "stopped", None
     match work.exception():
         case None:
             return "done", None
         case ApplianceError() as failure:
-            return "failed", failure.phrase
+            return "failed", failure
         case unexpected:
             logger.error("A generation ended unexpectedly", exc_info=unexpected)
-            return "failed", Phrase("Something unexpected went wrong. Please try again.")
+            return "failed", EngineFailed("Something unexpected went wrong. Please try again.")
 
 
 async def _save(run: Run, keep: Keep) -> None:
