@@ -92,9 +92,9 @@ def _precision(chosen: Candidate) -> Reason:
         case "fp32":
             text = "The weights take %(weights)s in 32-bit, in which most CPUs compute fastest."
         case "int8":
-            text = "The weights take %(weights)s in int8, which loses next to nothing."
+            text = "The weights take %(weights)s in int8, which costs very little quality."
         case "nf4":
-            text = "The weights take %(weights)s in nf4, which loses a little quality."
+            text = "The weights take %(weights)s in nf4, which costs some quality."
         case _:
             text = "The weights take %(weights)s, as the GGUF file packs them."
     return Reason("precision", Phrase(text, values))

@@ -38,13 +38,13 @@ def too_large(options: Sequence[Candidate]) -> SetupError:
         tokens=f"{lightest.needed_tokens:,}",
         budget=gib(place.budget_bytes),
         free=gib(place.free_bytes),
-        device=place.gpu.name if place.gpu else "the CPU",
+        device=place.gpu.name if place.gpu else "this machine",
     )
 
 
 def impossible(wish: Wish, entry: ModelEntry, has_card: bool) -> SetupError:
     """No engine here can do it at all, whatever the memory."""
-    if wish.engine == "openvino" and wish.model != AUTO:
+    if wish.engine == "openvino" and wish.model != AUTO and not entry.is_gguf:
         return SetupError(
             "Engine openvino reads GGUF files, and %(model)s is none: name a .gguf file or the "
             "demo model, or leave the engine to us.",
