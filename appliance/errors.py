@@ -19,7 +19,7 @@ language. `code` is stable and meant for programs.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from appliance.domain import Phrase
 
@@ -43,6 +43,13 @@ class ApplianceError(Exception):
         self.param = param
         self.retry_after = retry_after
         super().__init__(str(self.phrase))
+
+    @classmethod
+    def saying(cls, phrase: Phrase, *, retry_after: float | None = None) -> Self:
+        """The error that says a sentence somebody else has made."""
+        error = cls("%(sentence)s", sentence=phrase, retry_after=retry_after)
+        error.phrase = phrase
+        return error
 
 
 class InvalidRequest(ApplianceError):

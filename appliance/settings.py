@@ -1,4 +1,4 @@
-"""One table of settings: each becomes a flag, a variable, a line of `appliance.toml` and of the docs.
+"""One table of settings: each becomes a flag, a variable, a line of a file and of the docs.
 
 A flag wins over `APPLIANCE_<NAME>`, that over `<data-dir>/appliance.toml`, that over the default.
 Nothing reads this module's values globally: `load_settings` makes them, the wiring passes on
@@ -87,7 +87,9 @@ class Settings(BaseModel):
             try:
                 parse_rate(value)
             except ValueError:
-                raise ValueError("write a count and a unit, such as 60/minute or 5/second") from None
+                raise ValueError(
+                    "write a count and a unit, such as 60/minute or 5/second"
+                ) from None
         return value
 
     @field_validator("trusted_proxies")
@@ -107,9 +109,7 @@ class Settings(BaseModel):
         return self.database_url or f"sqlite:///{(self.data_dir / 'appliance.db').as_posix()}"
 
 
-def load_settings(
-    flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
-) -> Settings:
+def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from `flags` (None means: not given), variables, the file, and the defaults.
 
     Raises SetupError that names the setting, what was wrong and what is allowed.

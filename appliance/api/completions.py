@@ -9,8 +9,7 @@ from appliance.api.errors import envelope
 from appliance.api.openai_schemas import ChatCompletionRequest, CompletionRequest
 from appliance.api.openai_wire import ChatWire, CompletionWire, chunks
 from appliance.api.parts import ApiParts
-from appliance.api.streams import EventStream, guarded, while_connected, whole
-from appliance.domain import Admitted
+from appliance.api.streams import EventStream, admitted, guarded, while_connected, whole
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 
@@ -48,7 +47,6 @@ async def _answer(
     if not body.stream:
         answer = await while_connected(request, whole(events))
         return JSONResponse(wire(request_id, answer.admitted.model).whole(answer))
-    admitted = await while_connected(request, anext(events))
-    assert isinstance(admitted, Admitted)
-    stream = chunks(wire(request_id, admitted.model), events, body.include_usage)
+    model = (await admitted(request, events)).model
+    stream = chunks(wire(request_id, model), events, body.include_usage)
     return EventStream(guarded(request, stream, envelope))

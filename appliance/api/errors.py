@@ -18,10 +18,14 @@ PROBLEM = "application/problem+json"
 
 def install(app: FastAPI) -> None:
     """Make every error of an API route leave in its dialect and enter the ledger row."""
-    app.add_exception_handler(ApplianceError, _appliance_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unforeseen)
+    handlers: dict[type[Exception], Any] = {
+        ApplianceError: _appliance_error,
+        RequestValidationError: _validation_error,
+        HTTPException: _http_error,
+        Exception: _unforeseen,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
 
 
 def envelope(error: ApplianceError) -> dict[str, Any]:
@@ -50,8 +54,7 @@ def _speaks_openai(request: Request) -> bool:
     return request.url.path.startswith("/v1")
 
 
-async def _appliance_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApplianceError)
+async def _appliance_error(request: Request, error: ApplianceError) -> Response:
     record_of(request).error = str(error)
     if _speaks_openai(request):
         return JSONResponse(envelope(error), error.status, headers=retry_headers(error))
@@ -69,8 +72,7 @@ async def _appliance_error(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     problems = [_one_problem(item) for item in error.errors()]
     first = problems[0]
     message = " ".join(f"{p['param']}: {p['message']}." for p in problems)
@@ -92,8 +94,7 @@ def _one_problem(item: dict[str, Any]) -> dict[str, str]:
     return {"param": ".".join(path) or "body", "message": message, "code": code}
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _http_error(request: Request, error: HTTPException) -> Response:
     record_of(request).error = str(error.detail)
     if _speaks_openai(request):
         body = _openai(str(error.detail), "invalid_request_error", None, None)

@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.parts import ApiParts
 from appliance.api.sampling import SamplingFields
-from appliance.api.streams import EventStream, data, guarded, while_connected, whole
+from appliance.api.streams import EventStream, admitted, data, guarded, while_connected, whole
 from appliance.domain import (
     Event,
     Finished,
@@ -32,7 +32,7 @@ EXAMPLES: list[Any] = [
 
 
 class GenerateRequest(SamplingFields):
-    model_config = {"json_schema_extra": {"examples": EXAMPLES}}
+    model_config = ConfigDict(json_schema_extra={"examples": EXAMPLES})
 
     prompt: str = Field(min_length=1, description="What the user says.")
     max_tokens: int = Field(512, ge=1, description="Most tokens of the answer.")
@@ -92,7 +92,7 @@ def router(parts: ApiParts) -> APIRouter:
 
 
 async def _streamed(request: Request, events: AsyncGenerator[Event, None]) -> Response:
-    await while_connected(request, anext(events))
+    await admitted(request, events)
     return EventStream(guarded(request, _chunks(events), _error))
 
 

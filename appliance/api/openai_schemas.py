@@ -13,6 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from appliance.api.sampling import SamplingFields
 from appliance.domain import GenerationRequest, Message, Role
 
+CHAT_EXAMPLE: dict[str, Any] = {
+    "model": "auto",
+    "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+    "max_tokens": 120,
+}
+COMPLETION_EXAMPLE: dict[str, Any] = {
+    "model": "auto",
+    "prompt": "Once upon a time",
+    "max_tokens": 40,
+}
 MODEL = Field(None, description="A name from /v1/models, or auto.")
 
 
@@ -76,17 +86,7 @@ class TemplateSwitches(BaseModel):
 
 
 class ChatCompletionRequest(OpenAIFields):
-    model_config = {
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "model": "auto",
-                    "messages": [{"role": "user", "content": "Why is the sky blue?"}],
-                    "max_tokens": 120,
-                }
-            ]
-        }
-    }
+    model_config = ConfigDict(json_schema_extra={"examples": [CHAT_EXAMPLE]})
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -105,11 +105,7 @@ class ChatCompletionRequest(OpenAIFields):
 
 
 class CompletionRequest(OpenAIFields):
-    model_config = {
-        "json_schema_extra": {
-            "examples": [{"model": "auto", "prompt": "Once upon a time", "max_tokens": 40}]
-        }
-    }
+    model_config = ConfigDict(json_schema_extra={"examples": [COMPLETION_EXAMPLE]})
 
     prompt: str
     max_tokens: int | None = Field(16, ge=1, description="Most tokens of the answer.")

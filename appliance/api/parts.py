@@ -26,9 +26,9 @@ class ApiParts:
         Without a loaded engine nothing can be said yet; the gateway then refuses with the reason.
         """
         facts = self.engine.status.facts
-        if facts is None or wanted in (None, "", "auto", "default"):
+        if facts is None or not wanted or wanted in ("auto", "default"):
             return
-        if wanted is not None and wanted.lower() in served_names(facts.model):
+        if wanted.lower() in served_names(facts.model):
             return
         raise NotFound(
             "The model %(wanted)s is not served here. Available: %(served)s (or auto).",

@@ -21,7 +21,7 @@ from appliance.domain import (
     ReasoningDelta,
     TextDelta,
 )
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, EngineFailed
 from appliance.gateway.http import record_of
 
 T = TypeVar("T")
@@ -60,6 +60,14 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         await asyncio.gather(task, watcher, return_exceptions=True)
 
 
+async def admitted(request: Request, events: AsyncGenerator[Event, None]) -> Admitted:
+    """The first event, while a refusal still has a status code."""
+    first = await while_connected(request, anext(events))
+    if not isinstance(first, Admitted):
+        raise TypeError(f"the gateway began with {first!r}")
+    return first
+
+
 async def whole(events: AsyncGenerator[Event, None]) -> WholeAnswer:
     """Collect an answer; closing (by cancellation too) reaches the engine."""
     text: list[str] = []
@@ -77,7 +85,8 @@ async def whole(events: AsyncGenerator[Event, None]) -> WholeAnswer:
                     admitted = event
                 case Finished():
                     finished = event
-    assert admitted is not None and finished is not None
+    if admitted is None or finished is None:
+        raise EngineFailed("The engine ended the answer without saying why. Please ask again.")
     return WholeAnswer(admitted, "".join(text), "".join(reasoning), finished)
 
 

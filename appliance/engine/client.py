@@ -201,7 +201,9 @@ def _refusal(response: httpx2.Response, body: bytes) -> ApplianceError:
     except ValueError:
         raw = None
     found = raw.get("error", raw) if isinstance(raw, dict) else None
-    error: dict[str, Any] = found if isinstance(found, dict) else {"message": body[:200].decode(errors="replace")}
+    error: dict[str, Any] = (
+        found if isinstance(found, dict) else {"message": body[:200].decode(errors="replace")}
+    )
     status, message = response.status_code, _message(error)
     if status in (401, 403):
         return EngineFailed("The engine refuses our key. Check --engine-key.")

@@ -14,9 +14,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from appliance.engine.config import EngineConfig
+from appliance.engine.orders import Order
 
 WORKER_COMMAND = (sys.executable, "-m", "appliance.engine.worker")
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,11 +29,13 @@ class EngineProcess:
 
     def __init__(self, child: asyncio.subprocess.Process, log_path: Path) -> None:
         self._child = child
+        self._life_line = cast(asyncio.StreamWriter, child.stdin)
+        self._voice = cast(asyncio.StreamReader, child.stdout)
         self._log_path = log_path
 
     @classmethod
     async def spawn(
-        cls, order: EngineConfig, log_path: Path, command: Sequence[str] = WORKER_COMMAND
+        cls, order: Order, log_path: Path, command: Sequence[str] = WORKER_COMMAND
     ) -> EngineProcess:
         with _open_log(log_path) as log:
             child = await asyncio.create_subprocess_exec(
@@ -42,15 +44,16 @@ class EngineProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env=os.environ
+                | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **order.environment},
                 **_own_group(),
             )
-        assert child.stdin is not None
+        process = cls(child, log_path)
         # A child that died at once has closed the pipe; its exit status will say more than we can.
         with contextlib.suppress(ConnectionError):
-            child.stdin.write(order.to_json().encode() + b"\n")
-            await child.stdin.drain()
-        return cls(child, log_path)
+            process._life_line.write(order.config.to_json().encode() + b"\n")
+            await process._life_line.drain()
+        return process
 
     @property
     def pid(self) -> int:
@@ -58,8 +61,7 @@ class EngineProcess:
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """The worker's events. A line that is not one is left to the log, not to us."""
-        assert self._child.stdout is not None
-        async for line in self._child.stdout:
+        async for line in self._voice:
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
                 if isinstance(event, dict) and "event" in event:
@@ -71,8 +73,7 @@ class EngineProcess:
 
     async def end(self) -> None:
         """Close the life line, wait, and kill what does not listen."""
-        if self._child.stdin is not None:
-            self._child.stdin.close()
+        self._life_line.close()
         try:
             await asyncio.wait_for(self._child.wait(), END_SECONDS)
         except TimeoutError:
@@ -99,7 +100,5 @@ def _open_log(path: Path) -> IO[bytes]:
 def _own_group() -> dict[str, Any]:
     """Ctrl-C in the terminal is for the parent alone, which then ends the child in order."""
     if sys.platform == "win32":
-        return {
-            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        }
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}

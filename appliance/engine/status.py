@@ -81,7 +81,7 @@ class Engine(Protocol):
     async def start(self) -> None: ...
 
     async def restart(self) -> None:
-        """Begin anew, also out of `failed`. Returns when the order is given, not when it is done."""
+        """Begin anew, also out of `failed`. Returns before it is done."""
         ...
 
     async def stop(self) -> None:
@@ -92,8 +92,7 @@ class Engine(Protocol):
 def unavailable(status: EngineStatus) -> EngineUnavailable:
     """The refusal that fits a status which is not `ready`."""
     if status.phase == "failed":
-        reason = status.reason or Phrase("The engine could not be started.")
-        return EngineUnavailable(reason.template, **reason.values)
+        return EngineUnavailable.saying(status.reason or Phrase("The engine could not be started."))
     if status.percent is not None:
         return EngineUnavailable(
             "The model is being loaded: %(stage)s, %(percent)s %%. Please try again shortly.",
@@ -101,6 +100,4 @@ def unavailable(status: EngineStatus) -> EngineUnavailable:
             stage=status.stage,
             percent=status.percent,
         )
-    return EngineUnavailable(
-        "The model is being loaded. Please try again shortly.", retry_after=5
-    )
+    return EngineUnavailable("The model is being loaded. Please try again shortly.", retry_after=5)

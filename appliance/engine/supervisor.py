@@ -1,8 +1,8 @@
 """Keeps our engine process alive: start, watch, fall back, restart with back-off, stop.
 
-It is given orders in falling preference (the plan and its fallbacks). A load that fails for a
-reason another model may not share goes on to the next order and says so in the status; a process
-that dies is started again, more slowly each time, and given up after `MAX_DEATHS` in a row.
+A load that fails goes on to the next order, when there is one, and says so in the status; a
+process that dies is started again, more slowly each time, and given up after `MAX_DEATHS` in a
+row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 
 from appliance.domain import Phrase
 from appliance.engine.client import Endpoint
-from appliance.engine.config import EngineConfig, EngineFacts
+from appliance.engine.config import EngineFacts
+from appliance.engine.orders import Order, Orders
 from appliance.engine.process import WORKER_COMMAND, EngineProcess
 from appliance.engine.status import EngineStatus, StatusBoard, unavailable
 
@@ -46,7 +47,7 @@ class Supervisor:
 
     def __init__(
         self,
-        orders: Sequence[EngineConfig],
+        orders: Orders,
         *,
         log_path: Path,
         command: Sequence[str] = WORKER_COMMAND,
@@ -58,7 +59,7 @@ class Supervisor:
         self._process: EngineProcess | None = None
         self._port: int | None = None
         self._life: asyncio.Task[None] | None = None
-        self._order_index = 0
+        self._order: Order | None = None
 
     @property
     def status(self) -> EngineStatus:
@@ -73,14 +74,13 @@ class Supervisor:
 
     def endpoint(self) -> Endpoint:
         status = self._board.status
-        if status.phase != "ready" or status.facts is None or self._port is None:
+        if status.phase != "ready" or not (status.facts and self._port and self._order):
             raise unavailable(status)
-        order = self._orders[self._order_index]
-        return Endpoint(f"http://127.0.0.1:{self._port}/v1", order.key, status.facts.model)
+        key = self._order.config.key
+        return Endpoint(f"http://127.0.0.1:{self._port}/v1", key, status.facts.model)
 
     async def start(self) -> None:
         if self._life is None or self._life.done():
-            self._order_index = 0
             self._board.publish(phase="starting", notice=None)
             self._life = asyncio.create_task(self._live(), name="engine supervisor")
 
@@ -97,50 +97,49 @@ class Supervisor:
         self._board.publish(phase="stopped", facts=None)
 
     async def _live(self) -> None:
-        deaths = 0
-        while deaths < MAX_DEATHS:
-            end = await self._one_life()
+        order, deaths = self._orders.first(), 0
+        while True:
+            end = await self._one_life(order)
+            log.warning("engine ended: %s", end.reason)
             if end.code is not None:
-                if not self._fall_back(end):
+                fallback = self._orders.after_failure(end.code)
+                if fallback is None:
                     break
+                self._announce_fallback(order, end.reason)
+                order = fallback
                 continue
             deaths = 1 if end.served_seconds > STEADY_SECONDS else deaths + 1
-            log.warning("engine ended: %s", end.reason)
+            restarts = self.status.restarts + 1
             self._board.publish(
-                phase="restarting", reason=end.reason, facts=None, restarts=self.status.restarts + 1
+                phase="restarting", reason=end.reason, facts=None, restarts=restarts
             )
-            if deaths < MAX_DEATHS:
-                pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (deaths - 1))
-                await asyncio.sleep(pause)
-        log.error("engine given up: %s", end.reason)
+            if deaths == MAX_DEATHS:
+                break
+            pause = FIRST_PAUSE_SECONDS * 2 ** (deaths - 1)
+            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, pause))
         self._board.publish(phase="failed", reason=end.reason, facts=None)
 
-    def _fall_back(self, end: _End) -> bool:
-        """Take the next order, if there is one, and tell why on every page."""
-        if self._order_index + 1 >= len(self._orders):
-            return False
-        wanted, self._order_index = self._orders[self._order_index].model, self._order_index + 1
+    def _announce_fallback(self, wanted: Order, reason: Phrase) -> None:
+        """Every page says why it is not the wanted model that answers."""
         notice = Phrase(
             "%(wanted)s could not be loaded, so a smaller model answers: %(reason)s",
-            {"wanted": wanted, "reason": end.reason},
+            {"wanted": wanted.config.model, "reason": reason},
         )
-        log.warning("%s", notice)
-        self._board.publish(notice=notice)
-        return True
+        self._board.publish(phase="starting", notice=notice)
 
-    async def _one_life(self) -> _End:
+    async def _one_life(self, order: Order) -> _End:
         """From spawn to death. Cancelling it ends the process in order."""
-        order = self._orders[self._order_index]
-        self._port = None
+        self._order, self._port = order, None
         try:
-            self._process = await EngineProcess.spawn(order, self._log_path, self._command)
+            process = await EngineProcess.spawn(order, self._log_path, self._command)
         except OSError as error:
             return _End(Phrase("The engine process cannot be started: %(e)s", {"e": error}))
+        self._process = process
         try:
-            return await self._listen(self._process)
+            return await self._listen(process)
         finally:
-            await self._process.end()
             self._process = None
+            await process.end()
 
     async def _listen(self, process: EngineProcess) -> _End:
         ready_at: float | None = None

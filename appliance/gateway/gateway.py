@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from appliance.domain import (
     Admitted,
@@ -24,34 +24,7 @@ from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
 from appliance.ledger.ids import new_id
-
-
-class GenerationLog(Protocol):
-    """Where generations are written down; none of it blocks or raises."""
-
-    def open_generation(
-        self,
-        *,
-        id: str,
-        request_id: str,
-        model: str,
-        precision: str,
-        engine: str,
-        parameters: dict[str, Any],
-        input: list[dict[str, str]] | str,
-    ) -> None: ...
-
-    def close_generation(
-        self,
-        id: str,
-        *,
-        output: str,
-        reasoning: str,
-        usage: Usage | None,
-        timings: Timings,
-        finish_reason: str,
-        error: str | None,
-    ) -> None: ...
+from appliance.ledger.recorder import Recorder
 
 
 @dataclass(slots=True)
@@ -89,7 +62,7 @@ class Gateway:
         client: EngineClient,
         limits: RateLimits,
         queue: FairQueue,
-        log: GenerationLog,
+        log: Recorder,
         log_content: Literal["full", "metadata"] = "full",
     ) -> None:
         self._engine = engine

@@ -9,40 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.gateway.identity import Caller, Connection, Identity
 from appliance.ledger.ids import new_id
+from appliance.ledger.recorder import Recorder
 
 UNRECORDED = ("/static/", "/health", "/ready", "/metrics")
-
-
-class RequestLedger(Protocol):
-    """Where requests are written down; none of it blocks or raises."""
-
-    def open_request(
-        self,
-        *,
-        id: str,
-        created_at: datetime,
-        method: str,
-        path: str,
-        client_ip: str,
-        user_agent: str,
-    ) -> None: ...
-
-    def close_request(
-        self,
-        id: str,
-        *,
-        status: int,
-        duration_ms: float,
-        key_name: str | None,
-        error: str | None = None,
-    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -58,7 +33,7 @@ class RequestRecord:
 class Recording:
     """Middleware: our `X-Request-ID` on every response, one `request` row for each but static."""
 
-    def __init__(self, app: ASGIApp, *, ledger: RequestLedger) -> None:
+    def __init__(self, app: ASGIApp, *, ledger: Recorder) -> None:
         self._app = app
         self._ledger = ledger
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import urlsplit
 
 from appliance.errors import NotAuthenticated, PermissionDenied
-from appliance.ledger.tables import ApiKey
+from appliance.ledger.keys import KeyStore
+from appliance.ledger.tables import OWNER, ApiKey
 
-OWNER = "owner"
 FORWARDING_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -43,25 +42,15 @@ class Connection:
     session_key_id: str | None = None
 
 
-class Keys(Protocol):
-    """The part of the key store that identity needs."""
-
-    async def find(self, secret: str) -> ApiKey | None: ...
-
-    async def get(self, key_id: str) -> ApiKey | None: ...
-
-    def touch(self, key_id: str) -> None: ...
-
-
 class Identity:
     """Names the caller of a connection, or refuses."""
 
-    def __init__(self, keys: Keys, *, require_key: bool) -> None:
+    def __init__(self, keys: KeyStore, *, require_key: bool) -> None:
         self._keys = keys
         self._require_key = require_key
 
     async def identify(self, connection: Connection) -> Caller:
-        """Raises NotAuthenticated (no, wrong, expired, revoked key), PermissionDenied (foreign page)."""
+        """Raises NotAuthenticated without a good key, PermissionDenied for a foreign page."""
         refuse_foreign_page(connection)
         if secret := presented_key(connection.headers):
             key = _usable(await self._keys.find(secret))
@@ -112,10 +101,11 @@ def refuse_foreign_page(connection: Connection) -> None:
 def _usable(key: ApiKey | None) -> ApiKey:
     if key is None:
         raise NotAuthenticated("This API key is not known here. Check it, or ask for a new one.")
-    if key.revoked_at is not None:
-        raise NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
-    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-        raise NotAuthenticated("This API key has expired. Ask the owner for a new one.")
+    match key.state:
+        case "revoked":
+            raise NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
+        case "expired":
+            raise NotAuthenticated("This API key has expired. Ask the owner for a new one.")
     return key
 
 

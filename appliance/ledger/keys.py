@@ -106,6 +106,10 @@ class KeyStore:
         key = await self._database.read(lambda session: session.exec(query).one_or_none())
         return key if key is not None and hmac.compare_digest(key.hash, hashed) else None
 
+    async def get(self, key_id: str) -> ApiKey | None:
+        """The key with this id, in whatever `state`: what a signed-in browser rides on."""
+        return await self._database.read(lambda session: session.get(ApiKey, key_id))
+
     def touch(self, key_id: str) -> None:
         """Notes that the key was used; at most one write a minute and key. Never waits."""
         now = time.monotonic()

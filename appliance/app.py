@@ -1,0 +1,225 @@
+"""The wiring: the one file that names concrete parts and how they hang together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+
+import httpx2
+from fastapi import FastAPI, Request
+
+from appliance import VERSION
+from appliance.api import completions, errors, generate, health, models
+from appliance.api.parts import ApiParts
+from appliance.engine.client import EngineClient, http_client
+from appliance.engine.config import FailureCode
+from appliance.engine.orders import Order
+from appliance.engine.remote import RemoteEngine
+from appliance.engine.status import Engine
+from appliance.engine.supervisor import Supervisor
+from appliance.errors import SetupError
+from appliance.fit.catalogue import load_catalogue
+from appliance.fit.plan import Plan, after_failure
+from appliance.folder import DataFolder
+from appliance.gateway.gateway import Gateway
+from appliance.gateway.http import Recording, identify
+from appliance.gateway.identity import Caller, Identity
+from appliance.gateway.limits import RateLimits
+from appliance.gateway.queue import FairQueue
+from appliance.ledger.conversations import Conversations
+from appliance.ledger.database import Database
+from appliance.ledger.keys import KeyStore
+from appliance.ledger.queries import Queries
+from appliance.ledger.recorder import Recorder
+from appliance.ledger.retention import forget_old_rows
+from appliance.ledger.writer import Writer
+from appliance.settings import Settings
+from appliance.web.app import mount_static
+from appliance.web.app import router as pages
+from appliance.web.parts import Reach, WebParts
+from appliance.web.runs import Runs
+from appliance.web.session import read_session
+
+DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
+Watcher = Callable[[Engine], Awaitable[None]]
+
+
+class PlanOrders:
+    """The plan and its fallbacks as orders to the supervisor; one key for all of them."""
+
+    def __init__(self, plan: Plan, *, cache_dir: str, hub_endpoint: str | None) -> None:
+        self._plan = self._now = plan
+        self._make = partial(
+            Plan.engine_config,
+            key=secrets.token_urlsafe(32),
+            cache_dir=cache_dir,
+            hub_endpoint=hub_endpoint,
+        )
+
+    def first(self) -> Order:
+        self._now = self._plan
+        return self._order()
+
+    def after_failure(self, code: str) -> Order | None:
+        fallback = after_failure(self._now, cast(FailureCode, code))
+        if fallback is None:
+            return None
+        self._now = fallback
+        return self._order()
+
+    def _order(self) -> Order:
+        return Order(self._make(self._now), self._now.environment())
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that lives as long as the app."""
+
+    database: Database
+    writer: Writer
+    recorder: Recorder
+    keys: KeyStore
+    http: httpx2.AsyncClient
+    engine: Engine
+    queue: FairQueue
+    gateway: Gateway
+    runs: Runs
+
+
+def create_app(
+    settings: Settings, folder: DataFolder, plan: Plan, watchers: Sequence[Watcher] = ()
+) -> FastAPI:
+    """The whole appliance as an ASGI app. `watchers` follow the engine while the app runs.
+
+    The folder is open; the database is brought to the newest schema here.
+    """
+    parts = _parts(settings, folder, plan)
+    app = FastAPI(
+        title="Appliance",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=partial(_lifespan, parts, settings, watchers),
+        redoc_url=None,
+    )
+    secret = folder.secret()
+    named = _identify_with(Identity(parts.keys, require_key=settings.require_key), secret)
+    api = ApiParts(gateway=parts.gateway, engine=parts.engine, identify=named, version=VERSION)
+    for dialect in (generate, completions, models, health):
+        app.include_router(dialect.router(api))
+    errors.install(app)
+    web = _web_parts(settings, plan, parts, named, secret)
+    app.include_router(pages(web))
+    mount_static(app)
+    app.add_middleware(Recording, ledger=parts.recorder)
+    return app
+
+
+def _parts(settings: Settings, folder: DataFolder, plan: Plan) -> Parts:
+    database = Database(settings.effective_database_url)
+    database.migrate()
+    writer = Writer(database)
+    recorder = Recorder(writer)
+    http = http_client()
+    engine = _engine(settings, folder, plan, http)
+    queue = FairQueue(slots=max(1, plan.max_concurrency), limit=settings.queue_limit)
+    gateway = Gateway(
+        engine=engine,
+        client=EngineClient(http),
+        limits=RateLimits(settings.rate_limit),
+        queue=queue,
+        log=recorder,
+        log_content=settings.log_content,
+    )
+    keys = KeyStore(database, writer)
+    return Parts(
+        database, writer, recorder, keys, http, engine, queue, gateway, Runs(gateway, engine)
+    )
+
+
+def _engine(settings: Settings, folder: DataFolder, plan: Plan, http: httpx2.AsyncClient) -> Engine:
+    if plan.engine != "remote":
+        orders = PlanOrders(plan, cache_dir=str(folder.cache), hub_endpoint=settings.hub_endpoint)
+        return Supervisor(orders, log_path=folder.engine_log)
+    if not settings.engine_url:
+        raise SetupError("--engine remote needs --engine-url, such as http://10.0.0.5:8000/v1.")
+    return RemoteEngine(
+        http,
+        url=settings.engine_url,
+        key=settings.engine_key,
+        model=settings.model,
+        context_length=settings.context_length or 0,
+        max_concurrency=settings.max_concurrency or 64,
+    )
+
+
+def _web_parts(
+    settings: Settings,
+    plan: Plan,
+    parts: Parts,
+    named: Callable[[Request], Awaitable[Caller]],
+    secret: str,
+) -> WebParts:
+    return WebParts(
+        gateway=parts.gateway,
+        identify=named,
+        engine=parts.engine,
+        queries=Queries(parts.database, parts.writer),
+        keys=parts.keys,
+        conversations=Conversations(parts.database, parts.writer),
+        runs=parts.runs,
+        plan=plan,
+        losses=parts.writer,
+        reach=Reach(
+            started_at=datetime.now(UTC),
+            host=settings.bind_host,
+            port=settings.port,
+            require_key=settings.require_key,
+        ),
+        demo_model=load_catalogue().demo.name,
+        session_secret=secret,
+        language=settings.language,
+        version=VERSION,
+    )
+
+
+def _identify_with(identity: Identity, secret: str) -> Callable[[Request], Awaitable[Caller]]:
+    async def named(request: Request) -> Caller:
+        return await identify(identity, request, lambda r: read_session(r, secret))
+
+    return named
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    parts: Parts, settings: Settings, watchers: Sequence[Watcher], app: FastAPI
+) -> AsyncIterator[None]:
+    parts.recorder.mark_interrupted()
+    tasks = [asyncio.ensure_future(watch(parts.engine)) for watch in watchers]
+    tasks.append(asyncio.create_task(_size_queue(parts)))
+    if settings.retention_days is not None:
+        tasks.append(asyncio.create_task(forget_old_rows(parts.writer, settings.retention_days)))
+    await parts.engine.start()
+    try:
+        yield
+    finally:
+        await parts.runs.close()
+        await parts.engine.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.http.aclose()
+        parts.writer.close()
+        parts.database.close()
+
+
+async def _size_queue(parts: Parts) -> None:
+    """As many places as the engine that is loaded now can serve at once."""
+    async for status in parts.engine.changes():
+        if status.facts is not None:
+            parts.queue.resize(status.facts.max_concurrency)
