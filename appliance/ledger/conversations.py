@@ -120,9 +120,16 @@ class Conversations:
         reasoning: str | None = None,
         status: MessageStatus | None = None,
         error: str | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """Changes what is given and leaves what is None."""
-        given = {"content": content, "reasoning": reasoning, "status": status, "error": error}
+        """Changes what is given and leaves what is None; `request_id` when it is asked anew."""
+        given = {
+            "content": content,
+            "reasoning": reasoning,
+            "status": status,
+            "error": error,
+            "request_id": request_id,
+        }
         values = {name: value for name, value in given.items() if value is not None}
 
         def change(session: Session) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, exists
+from sqlalchemy import Select
 from sqlmodel import Session, col, select
 
 from appliance.ledger.database import Database
@@ -88,7 +88,10 @@ def page_of_requests(
     if before is not None:
         query = query.where(RequestRecord.id < before)
     if generations_only:
-        query = query.where(exists().where(col(GenerationRecord.request_id) == RequestRecord.id))
+        asked = select(GenerationRecord.request_id).where(
+            GenerationRecord.request_id == RequestRecord.id
+        )
+        query = query.where(asked.exists())
     return query
 
 

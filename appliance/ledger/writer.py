@@ -57,7 +57,8 @@ class Writer:
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = Lock()
         self._closed = False
-        self._next_log = 0.0
+        self._next_log = float("-inf")
+        self._loss_logged = False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -132,29 +133,36 @@ class Writer:
 
     def _commit(self, jobs: list[_Job]) -> None:
         if all(job.work is _nothing for job in jobs):
-            return self._succeed(jobs, [None] * len(jobs))
+            self._succeed(jobs, [None] * len(jobs))
+            return
         try:
             session = self._database.begin_writing()
         except Exception as error:
-            return self._fail(jobs, error)
+            self._fail(jobs, error)
+            return
         try:
             with session:
                 answers = [job.work(session) for job in jobs]
                 session.commit()
         except Exception as error:
-            if len(jobs) == 1:
-                return self._fail(jobs, error)
-            # A savepoint would not do: SQLite undoes the whole transaction when the disk is
-            # full, so the innocent have to be run again in any case.
-            for job in jobs:
-                self._commit([job])
+            failure = error
         else:
             self._succeed(jobs, answers)
+            return
+        if len(jobs) == 1:
+            self._fail(jobs, failure)
+            return
+        # Savepoints would not do: SQLite undoes the whole transaction when the disk is full,
+        # so the innocent have to be run again in any case.
+        for job in jobs:
+            self._commit([job])
 
     def _succeed(self, jobs: list[_Job], answers: list[Any]) -> None:
         if self.failing and any(job.future is None for job in jobs):
             self.failing = False
-            logger.warning("The ledger records again; %d writes were lost", self.lost)
+            if self._loss_logged:
+                self._loss_logged = False
+                logger.warning("The ledger records again; %d writes were lost", self.lost)
         for job, answer in zip(jobs, answers, strict=True):
             if job.future is not None:
                 job.future.set_result(answer)
@@ -173,6 +181,7 @@ class Writer:
             self.failing = True
             if time.monotonic() < self._next_log:
                 return
+            self._loss_logged = True
             self._next_log = time.monotonic() + LOG_INTERVAL_SECONDS
         logger.error("The ledger cannot record; %d writes lost so far", self.lost, exc_info=error)
 

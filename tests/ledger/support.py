@@ -1,0 +1,97 @@
+"""A whole ledger on a real file, and the short ways in which the tests fill it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.domain import Timings, Usage
+from appliance.ledger.conversations import Conversations
+from appliance.ledger.database import Database
+from appliance.ledger.ids import new_id
+from appliance.ledger.keys import KeyStore
+from appliance.ledger.queries import Queries
+from appliance.ledger.recorder import Recorder
+from appliance.ledger.writer import Writer
+
+
+def url_of(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+@dataclass
+class Ledger:
+    """Everything the appliance puts together, on `file`."""
+
+    file: Path
+    database: Database = field(init=False)
+    writer: Writer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(url_of(self.file))
+        self.database.migrate()
+        self.writer = Writer(self.database)
+        self.recorder = Recorder(self.writer)
+        self.queries = Queries(self.database, self.writer)
+        self.keys = KeyStore(self.database, self.writer)
+        self.conversations = Conversations(self.database, self.writer)
+
+    def close(self) -> None:
+        self.writer.close()
+        self.database.close()
+
+    def open_request(self, **changes: Any) -> str:
+        row: dict[str, Any] = {
+            "id": new_id(),
+            "created_at": datetime.now(UTC),
+            "method": "POST",
+            "path": "/generate",
+            "client_ip": "192.168.1.20",
+            "user_agent": "curl/8.5",
+        }
+        row |= changes
+        self.recorder.open_request(**row)
+        return str(row["id"])
+
+    def open_generation(self, request_id: str, **changes: Any) -> str:
+        row: dict[str, Any] = {
+            "id": new_id(),
+            "request_id": request_id,
+            "model": "Qwen/Qwen3-8B",
+            "precision": "int8",
+            "engine": "transformers",
+            "parameters": {"temperature": 0.7, "max_tokens": 512},
+            "input": [{"role": "user", "content": "What is a ledger?"}],
+        }
+        row |= changes
+        self.recorder.open_generation(**row)
+        return str(row["id"])
+
+    def close_generation(self, generation_id: str, **changes: Any) -> None:
+        row: dict[str, Any] = {
+            "output": "A book that remembers.",
+            "reasoning": None,
+            "usage": Usage(prompt_tokens=12, completion_tokens=6, cached_tokens=4),
+            "timings": Timings(queue_ms=1.04, ttft_ms=20.0, duration_ms=100.0),
+            "finish_reason": "stop",
+            "error": None,
+        }
+        row |= changes
+        self.recorder.close_generation(generation_id, **row)
+
+    def record(
+        self,
+        *,
+        key_name: str = "owner",
+        request: dict[str, Any] | None = None,
+        asked: dict[str, Any] | None = None,
+        answered: dict[str, Any] | None = None,
+    ) -> str:
+        """One request with one generation, from arrival to end."""
+        request_id = self.open_request(**(request or {}))
+        generation_id = self.open_generation(request_id, **(asked or {}))
+        self.close_generation(generation_id, **(answered or {}))
+        self.recorder.close_request(request_id, status=200, duration_ms=101, key_name=key_name)
+        return request_id
