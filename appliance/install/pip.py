@@ -33,7 +33,7 @@ _SENTENCES = {
         "The package index cannot be reached. Check the network (or the proxy, or pip's "
         "index-url setting), then run the same command again; it goes on from here."
     ),
-    r"No matching distribution": (
+    r"No matching distribution|ResolutionImpossible": (
         "The package index has no build of a package for this system and Python. Supported are "
         "64-bit Linux, Windows and macOS on Apple silicon, with Python 3.11 to 3.13."
     ),
