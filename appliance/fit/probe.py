@@ -20,11 +20,11 @@ from appliance.fit.nvidia import find_gpus
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def probe(data_dir: Path) -> Hardware:
+def probe(data_dir: Path, *, cgroup: Path = CGROUP) -> Hardware:
     """This machine now. `data_dir` need not exist yet: its disk is asked for free space."""
     gpus, notices = find_gpus()
-    total, available = _memory(CGROUP)
-    logical = _usable_cores(CGROUP)
+    total, available = _memory(cgroup)
+    logical = _usable_cores(cgroup)
     return Hardware(
         gpus=gpus,
         ram_total_bytes=total,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import textwrap
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from appliance.errors import SetupError
 from appliance.fit.catalogue import Catalogue, load_catalogue
 from appliance.fit.decision import Plan
+from appliance.fit.describe import ConfigFinder, hub_config
 from appliance.fit.hardware import GIB, REQUIRED_CUDA, REQUIRED_DRIVER, Gpu, Hardware, gib
 from appliance.fit.plan import plan
 from appliance.fit.probe import probe
@@ -47,13 +49,20 @@ def plan_report(data_dir: Path, wish: Wish, as_json: bool) -> str:
 
 
 def compare(hardware: Hardware, wish: Wish, catalogue: Catalogue) -> tuple[Line, ...]:
-    """This machine first, then the same machine with a card of each common size."""
-    lines = [_line("here", hardware, wish, catalogue)]
+    """This machine first, then the same machine with a card of each common size.
+
+    Raises SetupError for a wish that is wrong everywhere, whatever the machine.
+    """
+    find_config = functools.cache(hub_config)
+    lines = [_line("here", hardware, wish, catalogue, find_config)]
     if wish.engine == "remote":
         return tuple(lines)
     for size in CARDS_GIB:
         simulated = replace(hardware, gpus=(simulated_gpu(size),), notices=())
-        lines.append(_line(f"{size} GB card", simulated, wish, catalogue))
+        lines.append(_line(f"{size} GB card", simulated, wish, catalogue, find_config))
+    refusals = {str(line.refusal) for line in lines}
+    if len(refusals) == 1 and lines[0].refusal is not None:
+        raise lines[0].refusal
     return tuple(lines)
 
 
@@ -104,9 +113,15 @@ def describe_hardware(hardware: Hardware) -> str:
     return "\n".join(f"{name:<8}{value}" for name, value in rows)
 
 
-def _line(label: str, hardware: Hardware, wish: Wish, catalogue: Catalogue) -> Line:
+def _line(
+    label: str,
+    hardware: Hardware,
+    wish: Wish,
+    catalogue: Catalogue,
+    find_config: ConfigFinder,
+) -> Line:
     try:
-        return Line(label, plan(hardware, wish, catalogue))
+        return Line(label, plan(hardware, wish, catalogue, find_config=find_config))
     except SetupError as refusal:
         return Line(label, None, refusal)
 
