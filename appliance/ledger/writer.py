@@ -45,8 +45,8 @@ class _Job(NamedTuple):
 class Writer:
     """Owns all writes to `database`.
 
-    `lost` counts submitted work that could not be stored, `last_error` is why the last of it
-    failed, `failing` is true from the first loss until submitted work is stored again.
+    `lost` counts submitted work that could not be stored. `failing` is true from the first
+    loss until submitted work is stored again, and `last_error` is that first loss's reason.
     """
 
     def __init__(self, database: Database) -> None:
@@ -177,7 +177,8 @@ class Writer:
     def _count_lost(self, error: Exception) -> None:
         with self._lock:
             self.lost += 1
-            self.last_error = error
+            if not self.failing:  # later errors are mostly consequences of the first
+                self.last_error = error
             self.failing = True
             if time.monotonic() < self._next_log:
                 return
