@@ -49,8 +49,9 @@ class EngineProcess:
                 **_own_group(),
             )
         process = cls(child, log_path)
-        # A child that died at once has closed the pipe; its exit status will say more than we can.
-        with contextlib.suppress(ConnectionError):
+        # A child that died at once has closed the pipe (RuntimeError is uvloop's word for it); its
+        # exit status will say more than we can.
+        with contextlib.suppress(ConnectionError, RuntimeError):
             process._life_line.write(order.config.to_json().encode() + b"\n")
             await process._life_line.drain()
         return process

@@ -82,7 +82,7 @@ class Supervisor:
     async def start(self) -> None:
         if self._life is None or self._life.done():
             self._board.publish(phase="starting", notice=None)
-            self._life = asyncio.create_task(self._live(), name="engine supervisor")
+            self._life = asyncio.create_task(self._live_safely(), name="engine supervisor")
 
     async def restart(self) -> None:
         await self.stop()
@@ -95,6 +95,15 @@ class Supervisor:
                 await self._life
             self._life = None
         self._board.publish(phase="stopped", facts=None)
+
+    async def _live_safely(self) -> None:
+        """A mistake of ours must show as a failed engine, not as one that loads for ever."""
+        try:
+            await self._live()
+        except Exception as error:
+            log.exception("the engine's supervisor failed")
+            reason = Phrase("The engine could not be started: %(error)s", {"error": repr(error)})
+            self._board.publish(phase="failed", reason=reason, facts=None)
 
     async def _live(self) -> None:
         order, deaths = self._orders.first(), 0
