@@ -30,6 +30,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from appliance.engine.client import Endpoint
+from tests.waiting import until
 
 KEY = "engine-key"
 MODEL = "scripted"
@@ -96,8 +97,7 @@ class ScriptedEngine:
             text = one + " "
             yield _chunk({"text": text} if raw else {"delta": {"content": text}})
         if word == "wait":
-            while not self.release.is_set():
-                await asyncio.sleep(0.01)
+            await until(self.release.is_set, 60)
         if word == "die":
             raise ConnectionResetError
         if word == "garbage":

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from appliance.errors import QueueFull
+from appliance.gateway.queue import FairQueue
+from tests.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+
+class Guests:
+    """Tasks that each hold a place until they are told to go."""
+
+    def __init__(self, queue: FairQueue) -> None:
+        self.queue = queue
+        self.inside: list[str] = []
+        self._doors: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def come(self, guest: str) -> None:
+        """`anna-2` is anna's second request."""
+        self._doors[guest] = asyncio.Event()
+        self._tasks[guest] = asyncio.create_task(self._stay(guest))
+        await settle()
+
+    async def go(self, guest: str) -> None:
+        self._doors[guest].set()
+        await self._tasks[guest]
+        await settle()
+
+    async def give_up(self, guest: str) -> None:
+        self._tasks[guest].cancel()
+        await asyncio.gather(self._tasks[guest], return_exceptions=True)
+        await settle()
+
+    async def _stay(self, guest: str) -> None:
+        async with self.queue.place(guest.partition("-")[0]):
+            self.inside.append(guest)
+            await self._doors[guest].wait()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_turns_go_round_by_caller_not_by_arrival() -> None:
+    guests = Guests(FairQueue(slots=1, limit=10))
+    for guest in ("anna-1", "anna-2", "anna-3", "ben-1", "carl-1"):
+        await guests.come(guest)
+    for guest in ("anna-1", "anna-2", "ben-1", "carl-1"):
+        await guests.go(guest)
+    assert guests.inside == ["anna-1", "anna-2", "ben-1", "carl-1", "anna-3"]
+
+
+async def test_no_more_than_the_slots_run_at_once() -> None:
+    queue = FairQueue(slots=2, limit=10)
+    guests = Guests(queue)
+    for guest in ("a-1", "b-1", "c-1"):
+        await guests.come(guest)
+    assert (queue.running, queue.waiting) == (2, 1)
+    await guests.go("a-1")
+    assert (queue.running, queue.waiting) == (2, 0)
+
+
+async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back() -> None:
+    queue = FairQueue(slots=1, limit=1)
+    guests = Guests(queue)
+    await guests.come("a-1")
+    await guests.come("b-1")
+    with pytest.raises(QueueFull, match="1 requests are already waiting") as caught:
+        async with queue.place("c"):
+            pass
+    assert caught.value.retry_after
+
+
+async def test_whoever_gives_up_waiting_leaves_no_gap() -> None:
+    queue = FairQueue(slots=1, limit=10)
+    guests = Guests(queue)
+    for guest in ("a-1", "b-1", "c-1"):
+        await guests.come(guest)
+    await guests.give_up("b-1")
+    await guests.go("a-1")
+    assert guests.inside == ["a-1", "c-1"]
+    await guests.go("c-1")
+    assert (queue.running, queue.waiting) == (0, 0)
+
+
+async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost() -> None:
+    queue = FairQueue(slots=1, limit=10)
+    guests = Guests(queue)
+    await guests.come("a-1")
+    await guests.come("b-1")
+    guests._doors["a-1"].set()
+    await until(lambda: not queue.waiting)
+    await guests.give_up("b-1")
+    await guests.come("c-1")
+    assert guests.inside[-1] == "c-1"
+
+
+async def test_a_larger_engine_lets_more_in_and_a_smaller_one_takes_effect_as_they_leave() -> None:
+    queue = FairQueue(slots=1, limit=10)
+    guests = Guests(queue)
+    for guest in ("a-1", "b-1", "c-1"):
+        await guests.come(guest)
+    queue.resize(2)
+    await settle()
+    assert guests.inside == ["a-1", "b-1"]
+    queue.resize(1)
+    await guests.go("a-1")
+    assert guests.inside == ["a-1", "b-1"]
+    await guests.go("b-1")
+    assert guests.inside == ["a-1", "b-1", "c-1"]
