@@ -5,12 +5,21 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.routing import Route
 
-from appliance.web import banner, preferences
+from appliance.web import assistant, banner, chat, history, keys, login, preferences, status
 from appliance.web.assets import PREFIX, serve_asset
 from appliance.web.page import bind
 from appliance.web.parts import WebParts
 
-PAGES = (banner.router, preferences.router)
+PAGES = (
+    chat.router,
+    assistant.router,
+    history.router,
+    keys.router,
+    status.router,
+    login.router,
+    banner.router,
+    preferences.router,
+)
 
 
 def router(parts: WebParts) -> APIRouter:

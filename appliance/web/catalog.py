@@ -17,6 +17,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from appliance import errors
+from appliance.web import tasks
 from appliance.web.assets import ROOT, TEMPLATES
 from appliance.web.i18n import LOCALES
 
@@ -35,6 +36,8 @@ def extract() -> Catalog:
         for file, _line, message, comments, context in messages:
             place = (folder / file).relative_to(ROOT).as_posix()
             found.add(message, None, [(place, 0)], auto_comments=comments, context=context)
+    for sentence, place in tasks.sentences():
+        found.add(sentence, None, [(place, 0)])
     return found
 
 

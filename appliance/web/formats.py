@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from babel.dates import format_datetime, format_timedelta
@@ -16,6 +17,7 @@ Filter = Callable[..., str]
 _BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
+@cache
 def filters(language: str) -> dict[str, Filter]:
     """Template filters for one language."""
     how = locale(language)

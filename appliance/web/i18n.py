@@ -42,13 +42,13 @@ def locale(language: str) -> Locale:
     return Locale.parse("zh_Hans_CN" if language == "zh" else language)
 
 
-def choose_language(request: Request, default: str) -> str:
-    """The reader's own choice, else the browser's wish, else the setting `default`."""
-    chosen = request.cookies.get(LANGUAGE_COOKIE)
-    if chosen in LANGUAGES:
-        return chosen
+def choose_language(request: Request, setting: str) -> str:
+    """The reader's own choice, else the owner's `setting`, else (`auto`) the browser's wish."""
+    for chosen in (request.cookies.get(LANGUAGE_COOKIE), setting):
+        if chosen in LANGUAGES:
+            return str(chosen)
     wished = _accepted(request.headers.get("accept-language", ""))
-    return negotiate_locale(wished, list(LANGUAGES), sep="-") or default
+    return negotiate_locale(wished, list(LANGUAGES), sep="-") or "en"
 
 
 def translate(phrase: Phrase, language: str) -> str:

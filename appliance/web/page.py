@@ -40,6 +40,7 @@ class Frame:
     is_admin: bool
     via_session: bool
     engine: EngineStatus
+    demo: bool
     version: str
 
 
@@ -111,6 +112,7 @@ class OpenPage:
     @property
     def frame(self) -> Frame:
         theme = self.request.cookies.get(THEME_COOKIE, "auto")
+        engine = self.parts.engine.status
         return Frame(
             language=self.language,
             theme=theme if theme in THEMES else "auto",
@@ -118,7 +120,8 @@ class OpenPage:
             caller_name=self.caller.name if self.caller else None,
             is_admin=bool(self.caller and self.caller.is_admin),
             via_session=self.caller is not None and self.caller.via == "session",
-            engine=self.parts.engine.status,
+            engine=engine,
+            demo=engine.facts is not None and engine.facts.model == self.parts.demo_model,
             version=self.parts.version,
         )
 

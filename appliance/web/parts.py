@@ -52,7 +52,7 @@ class Reach:
 class WebParts:
     """`identify` names the caller or raises NotAuthenticated; `runs` are generations of pages.
 
-    `session_secret` signs cookies; `language` is for readers who ask for none of ours;
+    `session_secret` signs cookies; `language` is the owner's choice for all, or `auto`;
     `demo_model` is the name by which the engine calls the small model of the installation.
     """
 
@@ -67,7 +67,7 @@ class WebParts:
     losses: Losses
     reach: Reach
     session_secret: str
-    language: str = "en"
+    language: str = "auto"
     demo_model: str = ""
     version: str = ""
     login_tries: LoginTries = field(default_factory=LoginTries)

@@ -71,6 +71,11 @@ class Run:
         if self._work is not None:
             self._work.cancel()
 
+    async def ended(self) -> None:
+        """Waits until it is over and written down."""
+        async for _ in self.changes():
+            pass
+
     async def changes(self, *, at_least_every: float | None = None) -> AsyncIterator[None]:
         """Yields at once and after every change, quick changes as one; ends when it is over.
 

@@ -1,0 +1,164 @@
+"""The real pages over a real ledger, with an engine that says exactly what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+from appliance.domain import (
+    Admitted,
+    Event,
+    Finished,
+    GenerationRequest,
+    ReasoningDelta,
+    TextDelta,
+    Timings,
+    Usage,
+)
+from appliance.engine.client import Endpoint
+from appliance.engine.config import EngineFacts
+from appliance.engine.status import EngineStatus, StatusBoard
+from appliance.gateway.http import Recording, identify
+from appliance.gateway.identity import Caller, Identity
+from appliance.ledger.conversations import Conversations
+from appliance.ledger.database import Database
+from appliance.ledger.keys import KeyStore
+from appliance.ledger.queries import Queries
+from appliance.ledger.recorder import Recorder
+from appliance.ledger.writer import Writer
+from appliance.web.app import mount_static, router
+from appliance.web.parts import Reach, WebParts
+from appliance.web.runs import Runs
+from appliance.web.session import read_session
+
+SECRET = "only for tests"
+FACTS = EngineFacts(
+    model="Script-1B",
+    backend="script",
+    engine_version="1",
+    precision="fp32",
+    context_length=4096,
+    kv_tokens=8192,
+    max_concurrency=4,
+    capabilities=(),
+    thinking=True,
+)
+
+
+class ScriptedEngine:
+    """An engine whose status tests publish on `board`."""
+
+    def __init__(self) -> None:
+        self.board = StatusBoard()
+        self.restarts_asked = 0
+        self.board.publish(phase="ready", facts=FACTS)
+
+    @property
+    def status(self) -> EngineStatus:
+        return self.board.status
+
+    def changes(self) -> Any:
+        return self.board.changes()
+
+    def endpoint(self) -> Endpoint:
+        raise NotImplementedError("pages never ask for the endpoint")
+
+    async def start(self) -> None: ...
+
+    async def restart(self) -> None:
+        self.restarts_asked += 1
+        self.board.publish(phase="restarting")
+
+    async def stop(self) -> None: ...
+
+
+class ScriptedGateway:
+    """Says the pieces put into `script`, as the gateway promises: refusal, deltas, end.
+
+    A piece is text, a `ReasoningDelta`, an exception to raise, or an event to wait for.
+    `asked` keeps the requests in order; `cancelled` is set when an answer is cut off.
+    """
+
+    def __init__(self) -> None:
+        self.script: list[str | ReasoningDelta | Exception | asyncio.Event] = ["Hello."]
+        self.pace = 0.0
+        self.finish_reason: Any = "stop"
+        self.asked: list[GenerationRequest] = []
+        self.cancelled = asyncio.Event()
+
+    async def run(
+        self, request: GenerationRequest, caller: Caller, *, request_id: str
+    ) -> AsyncGenerator[Event, None]:
+        self.asked.append(request)
+        count = 0
+        try:
+            for place, piece in enumerate(self.script):
+                if place == 0 and not isinstance(piece, Exception):
+                    yield Admitted("generation", FACTS.model, 0.0)
+                match piece:
+                    case Exception():
+                        raise piece
+                    case asyncio.Event():
+                        await piece.wait()
+                    case ReasoningDelta():
+                        yield piece
+                    case str():
+                        count += 1
+                        yield TextDelta(piece)
+                await asyncio.sleep(self.pace)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
+        yield Finished(self.finish_reason, Usage(1, count), Timings(0, 1, 2))
+
+
+def words(text: str) -> Iterable[str]:
+    """The text in pieces as an engine would send them."""
+    return text.replace(" ", " \0").split("\0")
+
+
+class Site:
+    """One appliance's pages, made in a running event loop; `close()` it."""
+
+    def __init__(self, folder: Path, *, require_key: bool = False) -> None:
+        self.database = Database(f"sqlite:///{folder / 'appliance.db'}")
+        self.database.migrate()
+        self.writer = Writer(self.database)
+        self.recorder = Recorder(self.writer)
+        self.engine = ScriptedEngine()
+        self.gateway = ScriptedGateway()
+        self.keys = KeyStore(self.database, self.writer)
+        self.runs = Runs(self.gateway, self.engine)
+        identity = Identity(self.keys, require_key=require_key)
+
+        async def who(request: Request) -> Caller:
+            return await identify(identity, request, lambda asked: read_session(asked, SECRET))
+
+        self.parts = WebParts(
+            gateway=self.gateway,
+            identify=who,
+            engine=self.engine,
+            queries=Queries(self.database, self.writer),
+            keys=self.keys,
+            conversations=Conversations(self.database, self.writer),
+            runs=self.runs,
+            plan=None,
+            losses=self.writer,
+            reach=Reach(started_at=datetime.now(UTC), host="127.0.0.1", port=8000),
+            session_secret=SECRET,
+            version="1.0",
+        )
+        self.app = FastAPI()
+        self.app.include_router(router(self.parts))
+        mount_static(self.app)
+        self.app.add_middleware(Recording, ledger=self.recorder)
+
+    async def close(self) -> None:
+        await self.runs.close()
+        self.writer.close()
+        self.database.close()
