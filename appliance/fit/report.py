@@ -82,7 +82,7 @@ def simulated_gpu(size_gib: int) -> Gpu:
 def render_text(hardware: Hardware, lines: tuple[Line, ...]) -> str:
     """Plain text for a terminal of 80 columns."""
     parts = [describe_hardware(hardware), _table(lines), _explanation(lines[0])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def to_json(hardware: Hardware, lines: tuple[Line, ...]) -> str:
@@ -95,7 +95,7 @@ def to_json(hardware: Hardware, lines: tuple[Line, ...]) -> str:
         }
         for line in lines
     ]
-    return json.dumps({"hardware": hardware.to_dict(), "machines": machines}, indent=2) + "\n"
+    return json.dumps({"hardware": hardware.to_dict(), "machines": machines}, indent=2)
 
 
 def describe_hardware(hardware: Hardware) -> str:
