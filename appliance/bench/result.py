@@ -81,7 +81,7 @@ class Level:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class BenchResult:
     """One run against one server. `prompt_tokens` is what was aimed at, None for a short prompt."""
 

@@ -70,23 +70,18 @@ async def bench(
     """
     _check(concurrency, max_tokens, prompt_tokens, rounds)
     say = progress or (lambda _: None)
-    numbers = count(1)
     async with _client(url, key, time_limit) as client:
         load = _Load(model or await _first_model(client), max_tokens, prompt_tokens)
+        bodies = map(load.body, count(1))
         say("warming up")
-        await _warm_up(client, load.body(next(numbers)), time_limit)
+        await _warm_up(client, next(bodies), time_limit)
         levels = []
         for streams in concurrency:
             say(f"{streams} at once")
-            bodies = [load.body(next(numbers)) for _ in range(streams * rounds)]
-            levels.append(await _level(client, bodies, streams, time_limit))
-    return BenchResult(
-        url=str(client.base_url).rstrip("/"),
-        model=load.model,
-        max_tokens=max_tokens,
-        prompt_tokens=prompt_tokens,
-        levels=tuple(levels),
-    )
+            batch = list(islice(bodies, streams * rounds))
+            levels.append(await _level(client, batch, streams, time_limit))
+    where = str(client.base_url).rstrip("/")
+    return BenchResult(where, load.model, max_tokens, prompt_tokens, tuple(levels))
 
 
 async def _level(

@@ -8,17 +8,9 @@ from appliance.domain import Phrase
 from appliance.fit.catalogue import DEMO
 from appliance.fit.decision import Reason
 from appliance.fit.hardware import Hardware, gib, obstacle
+from appliance.fit.shape import LABELS
 from appliance.fit.sizing import Candidate, Place, Room
 from appliance.fit.wish import AUTO, Wish
-
-LABELS = {
-    "bf16": "16-bit (bf16)",
-    "fp16": "16-bit (fp16)",
-    "fp32": "32-bit",
-    "int8": "int8",
-    "nf4": "nf4",
-    "gguf": "GGUF",
-}
 
 
 def explain(

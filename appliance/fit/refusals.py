@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from appliance.errors import SetupError
 from appliance.fit.catalogue import ModelEntry
 from appliance.fit.hardware import gib
-from appliance.fit.reasons import LABELS
+from appliance.fit.shape import LABELS
 from appliance.fit.sizing import Candidate
 from appliance.fit.wish import AUTO, Wish
 

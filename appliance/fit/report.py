@@ -15,7 +15,7 @@ from appliance.fit.describe import ConfigFinder, hub_config
 from appliance.fit.hardware import GIB, REQUIRED_CUDA, REQUIRED_DRIVER, Gpu, Hardware, gib
 from appliance.fit.plan import plan
 from appliance.fit.probe import probe
-from appliance.fit.reasons import LABELS
+from appliance.fit.shape import LABELS
 from appliance.fit.wish import Wish
 
 CARDS_GIB = (8, 12, 16, 24)

@@ -13,6 +13,16 @@ from appliance.engine.config import Precision
 NF4_BLOCK = 64
 NF4_SECOND_BLOCK = 256
 
+LABELS: dict[Precision, str] = {
+    "bf16": "16-bit (bf16)",
+    "fp16": "16-bit (fp16)",
+    "fp32": "32-bit",
+    "int8": "int8",
+    "nf4": "nf4",
+    "gguf": "GGUF",
+}
+"""What people call the precisions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
