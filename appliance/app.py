@@ -94,7 +94,7 @@ class Parts:
 
 def create_app(
     settings: Settings, folder: DataFolder, plan: Plan, watchers: Sequence[Watcher] = ()
-) -> FastAPI:
+) -> Recording:
     """The whole appliance as an ASGI app. `watchers` follow the engine while the app runs.
 
     The folder is open; the database is brought to the newest schema here.
@@ -116,8 +116,8 @@ def create_app(
     web = _web_parts(settings, plan, parts, named, secret)
     app.include_router(pages(web))
     mount_static(app)
-    app.add_middleware(Recording, ledger=parts.recorder)
-    return app
+    # Outside of everything, so that a failure of the framework itself has an id and a row too.
+    return Recording(app, ledger=parts.recorder)
 
 
 def _parts(settings: Settings, folder: DataFolder, plan: Plan) -> Parts:

@@ -55,7 +55,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def appliance(data_dir: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Appliance]:
+def appliance(
+    data_dir: Path, *flags: str, env: dict[str, str] | None = None
+) -> Iterator[Appliance]:
     """Start `appliance.cli`, yield it at once, and stop it as Ctrl-C would."""
     data_dir.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), data_dir / "console.log"

@@ -10,10 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from appliance.api.streams import ClientLeft
 from appliance.errors import ApplianceError, NotAuthenticated
 from appliance.gateway.http import record_of
 
 PROBLEM = "application/problem+json"
+CLIENT_LEFT = 499  # nginx's status for a client that closed the connection; nobody reads it
 
 
 def install(app: FastAPI) -> None:
@@ -22,6 +24,7 @@ def install(app: FastAPI) -> None:
         ApplianceError: _appliance_error,
         RequestValidationError: _validation_error,
         HTTPException: _http_error,
+        ClientLeft: _nobody_left,
         Exception: _unforeseen,
     }
     for kind, handler in handlers.items():
@@ -100,6 +103,11 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         body = _openai(str(error.detail), "invalid_request_error", None, None)
         return JSONResponse(body, error.status_code, headers=error.headers)
     return problem(error.status_code, str(error.detail), str(error.detail))
+
+
+async def _nobody_left(request: Request, error: ClientLeft) -> Response:
+    record_of(request).error = "the client left"
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

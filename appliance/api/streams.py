@@ -27,7 +27,6 @@ from appliance.gateway.http import record_of
 T = TypeVar("T")
 
 PING_SECONDS = 15.0
-CLIENT_LEFT = 499  # nginx's status for a client that closed the connection
 
 
 class ClientLeft(Exception):
@@ -52,7 +51,6 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        record_of(request).error = "the client left"
         raise ClientLeft
     finally:
         watcher.cancel()

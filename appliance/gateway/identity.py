@@ -18,6 +18,11 @@ from appliance.ledger.keys import KeyStore
 from appliance.ledger.tables import OWNER, ApiKey
 
 FORWARDING_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
+# SDKs insist on a key, so people write one of these where none is needed. They count as no key.
+PLACEHOLDER_KEYS = frozenset(
+    {"-", "x", "xxx", "none", "null", "empty", "dummy", "unused", "local", "ollama", "lm-studio"}
+    | {"no-key", "nokey", "no-key-required", "sk-no-key-required", "not-needed", "not-required"}
+)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -70,9 +75,12 @@ class Identity:
 def presented_key(headers: Mapping[str, str]) -> str | None:
     """The key in whichever of the three headers carries one."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return headers.get("x-api-key") or headers.get("api-key") or None
+    bearer = token if scheme.lower() == "bearer" else ""
+    for value in (bearer, headers.get("x-api-key", ""), headers.get("api-key", "")):
+        key = value.strip()
+        if key and key.lower() not in PLACEHOLDER_KEYS:
+            return key
+    return None
 
 
 def is_from_this_machine(connection: Connection) -> bool:

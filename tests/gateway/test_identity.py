@@ -83,6 +83,17 @@ async def test_a_key_names_its_holder_in_any_of_the_three_headers(keys: KeyStore
     assert (caller.name, caller.rate, caller.is_admin) == ("anna", "5/minute", False)
 
 
+@pytest.mark.parametrize("placeholder", ["none", "EMPTY", "not-needed", "-", ""])
+async def test_what_people_write_where_no_key_is_needed_is_none(
+    keys: KeyStore, placeholder: str
+) -> None:
+    identity = Identity(keys, require_key=False)
+    header = {"authorization": f"Bearer {placeholder}"}
+    assert (await identity.identify(connection(**header))).name == "owner"
+    with pytest.raises(NotAuthenticated, match="API key is needed"):
+        await identity.identify(connection("10.0.0.9", **header))
+
+
 async def test_a_wrong_key_is_refused_even_at_this_machine(keys: KeyStore) -> None:
     with pytest.raises(NotAuthenticated, match="not known"):
         await Identity(keys, require_key=False).identify(connection(x_api_key="sk-appl-wrong"))
