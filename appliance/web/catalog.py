@@ -23,6 +23,8 @@ from appliance.web.i18n import LOCALES
 
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 OPTIONS = {"**.html": {"trim_blocks": "true", "lstrip_blocks": "true", "newstyle_gettext": "true"}}
+# What these say goes to programs and terminals, in English; no page ever shows it.
+ELSEWHERE = ("appliance/api/", "appliance/bench/", "appliance/install/", "appliance/engine/worker/")
 FOLDERS = (ROOT / "appliance", TEMPLATES)
 CHINESE = LOCALES / "zh" / "LC_MESSAGES" / "messages.po"
 
@@ -35,6 +37,8 @@ def extract() -> Catalog:
         messages = extract_from_dir(folder, METHODS, OPTIONS, keywords, comment_tags=("i18n:",))
         for file, _line, message, comments, context in messages:
             place = (folder / file).relative_to(ROOT).as_posix()
+            if place.startswith(ELSEWHERE):
+                continue
             found.add(message, None, [(place, 0)], auto_comments=comments, context=context)
     for sentence, place in tasks.sentences():
         found.add(sentence, None, [(place, 0)])

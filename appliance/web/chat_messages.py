@@ -127,7 +127,8 @@ def _read_problem(text: str) -> tuple[Phrase | None, bool]:
         return None, False
     try:
         found = json.loads(text)
-        return Phrase(found["template"], found["values"]), found["code"] == ContextExceeded.code
+        template, values, code = found["template"], found["values"], found["code"]
     except (ValueError, KeyError, TypeError):
         # The ledger marks what a crash left open with a plain word.
         return INTERRUPTED, False
+    return Phrase(template, values), code == ContextExceeded.code

@@ -27,11 +27,13 @@ _BLOCK_TAGS = {"blockquote", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p
 _LIST_TAGS = {"li", "ol", "ul", "table", "tbody", "td", "th", "thead", "tr"}
 _TAGS = _TEXT_TAGS | _BLOCK_TAGS | _LIST_TAGS
 _ATTRIBUTES = {
+    "*": {"dir"},
     "a": {"href", "title"},
     "ol": {"start"},
     "pre": {"tabindex"},
     **{tag: {"class"} for tag in ("code", "div", "span", "td", "th")},
 }
+_DIRECTED = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "th", "td"}
 _SCHEMES = {"http", "https", "mailto"}
 
 
@@ -81,7 +83,7 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "xhtmlOut": False})
     parser.enable(["table", "strikethrough"])
     parser.disable(["html_block", "html_inline", "image", "reference"])
-    parser.core.ruler.push("alignment", _align_by_class)
+    parser.core.ruler.push("direction", _give_direction)
     parser.add_render_rule("fence", _render_code)
     parser.add_render_rule("code_block", _render_code)
     return parser
@@ -96,9 +98,14 @@ def _structure() -> MarkdownIt:
     return parser
 
 
-def _align_by_class(state: StateCore) -> None:
-    """Column alignment as a class: the Content-Security-Policy allows no style attribute."""
+def _give_direction(state: StateCore) -> None:
+    """Each block reads in the direction of its own first letter.
+
+    Column alignment becomes a class: the Content-Security-Policy allows no style attribute.
+    """
     for token in state.tokens:
+        if token.nesting == 1 and token.tag in _DIRECTED:
+            token.attrSet("dir", "auto")
         style = token.attrs.pop("style", None)
         if style is not None:
             token.attrSet("class", "align-" + str(style).removeprefix("text-align:"))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+from anyio import CancelScope
 from starlette.responses import StreamingResponse
 
 PING_SECONDS = 15.0
@@ -31,6 +32,7 @@ def event_stream(events: AsyncGenerator[str, None]) -> StreamingResponse:
 async def with_pings(
     events: AsyncGenerator[str, None], seconds: float = PING_SECONDS
 ) -> AsyncIterator[str]:
+    """The events, and a comment whenever `seconds` pass without one."""
     async with aclosing(events):
         while True:
             coming = asyncio.ensure_future(anext(events))
@@ -41,4 +43,11 @@ async def with_pings(
             except StopAsyncIteration:
                 return
             finally:
-                coming.cancel()
+                await _cancelled(coming)
+
+
+async def _cancelled(task: asyncio.Future[str]) -> None:
+    """A generator can only be closed once it runs no more, also while we are cancelled."""
+    task.cancel()
+    with CancelScope(shield=True):
+        await asyncio.wait({task})

@@ -15,14 +15,16 @@ from appliance.domain import (
     Event,
     Finished,
     GenerationRequest,
+    Phrase,
     ReasoningDelta,
     TextDelta,
     Timings,
     Usage,
 )
 from appliance.engine.client import Endpoint
-from appliance.engine.config import EngineFacts
+from appliance.engine.config import EngineFacts, ModelSource
 from appliance.engine.status import EngineStatus, StatusBoard
+from appliance.fit.decision import Plan, Reason
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
 from appliance.ledger.conversations import Conversations
@@ -47,6 +49,16 @@ FACTS = EngineFacts(
     max_concurrency=4,
     capabilities=(),
     thinking=True,
+)
+
+PLAN = Plan(
+    engine="openvino",
+    device="cpu",
+    model=FACTS.model,
+    source=ModelSource("folder", "models/script"),
+    context_length=FACTS.context_length,
+    max_concurrency=FACTS.max_concurrency,
+    reasons=(Reason("model", Phrase("%(model)s is what you asked for.", {"model": FACTS.model})),),
 )
 
 
@@ -147,7 +159,7 @@ class Site:
             keys=self.keys,
             conversations=Conversations(self.database, self.writer),
             runs=self.runs,
-            plan=None,
+            plan=PLAN,
             losses=self.writer,
             reach=Reach(started_at=datetime.now(UTC), host="127.0.0.1", port=8000),
             session_secret=SECRET,
