@@ -1,0 +1,93 @@
+"""What the worker asks of a batching library: token ids in, token ids out.
+
+A backend knows no text, no HTTP and no waiting line: `engine.Engine` gives it at most
+`max_concurrency` requests at a time, each of which is known to fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from appliance.engine.worker.sampling import TokenSampling
+
+
+class Step(NamedTuple):
+    """New tokens of one request. `finish_reason` is set on the last step only.
+
+    The token that ends an answer is among `tokens`: it was generated and is counted.
+    """
+
+    tokens: list[int]
+    finish_reason: Literal["stop", "length"] | None
+
+
+class BackendFailed(Exception):
+    """The library failed while it worked on this request."""
+
+
+class TokenStream:
+    """The steps of one request, from the backend's thread to one reader on the event loop.
+
+    Steps that pile up while the reader is busy are handed over as one.
+    """
+
+    def __init__(self, prompt: Sequence[int], max_tokens: int, sampling: TokenSampling) -> None:
+        self.prompt = prompt
+        self.max_tokens = max_tokens
+        self.sampling = sampling
+        self._tokens: list[int] = []
+        self._finish: Literal["stop", "length"] | None = None
+        self._error: BackendFailed | None = None
+        self._news = asyncio.Event()
+
+    def push(self, step: Step) -> None:
+        """On the event loop only, like `fail`."""
+        self._tokens += step.tokens
+        self._finish = step.finish_reason
+        self._news.set()
+
+    def fail(self, reason: str) -> None:
+        self._error = BackendFailed(reason)
+        self._news.set()
+
+    async def steps(self) -> AsyncGenerator[Step, None]:
+        """Ends after the step with a finish reason. Raises BackendFailed."""
+        finish = None
+        while finish is None:
+            await self._news.wait()
+            self._news.clear()
+            tokens, self._tokens, finish = self._tokens, [], self._finish
+            if tokens or finish:
+                yield Step(tokens, finish)
+            if self._error is not None and finish is None:
+                raise self._error
+
+
+# Called once, on the event loop, when the library is beyond repair and the process must end.
+OnFatal = Callable[[BaseException], None]
+
+
+class Backend(Protocol):
+    """All methods are called on the event loop and return at once.
+
+    `capabilities` names the sampling parameters (fields of TokenSampling) that it obeys; no
+    request ever carries another value than the neutral one for the rest.
+    """
+
+    capabilities: frozenset[str]
+    engine_version: str
+
+    def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
+        """Begin to work. When the library dies: every stream fails, then `on_fatal` is called."""
+
+    def submit(self, stream: TokenStream) -> None:
+        """Begin to generate into `stream`. Never raises: what goes wrong fails the stream."""
+
+    def cancel(self, stream: TokenStream) -> None:
+        """Forget the stream. Nothing is pushed afterwards, and its place and cache are free
+        before the next submitted request is scheduled. Harmless when it has ended."""
+
+    def close(self) -> None:
+        """Stop the library's thread; streams that still run may never end."""

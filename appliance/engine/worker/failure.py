@@ -1,0 +1,47 @@
+"""A model that cannot be loaded, with the code that the parent acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from appliance.engine.config import FailureCode, Stage
+
+# Called from any thread with (stage, done, total); total 0 means that nobody knows.
+Progress: TypeAlias = Callable[[Stage, int, int], None]
+
+
+class LoadFailure(Exception):
+    """`code` is for the parent's decision, the sentence is for the person who reads the page."""
+
+    def __init__(self, code: FailureCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code: FailureCode = code
+
+
+def explain(error: BaseException) -> LoadFailure:
+    """Any error of a library while it loads, as one of our codes and a sentence."""
+    if isinstance(error, LoadFailure):
+        return error
+    detail = " ".join(str(error).split())[:400] or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        return LoadFailure(
+            "missing_package",
+            f"The Python package {error.name} is not installed. Start the appliance with its "
+            "launcher, which installs what this engine needs.",
+        )
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        return LoadFailure(
+            "out_of_memory", f"The model does not fit into the memory of this machine: {detail}"
+        )
+    if type(error).__name__ == "SafetensorError":
+        return LoadFailure("model_corrupt", f"A weights file is damaged: {detail}")
+    return LoadFailure("load_failed", f"The model could not be loaded: {detail}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for torch's own error class and for what C++ allocators say, without importing torch."""
+    text = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or any(
+        sign in text for sign in ("bad_alloc", "can't allocate memory", "out of memory")
+    )

@@ -1,0 +1,132 @@
+"""From an order to a loaded engine, telling how far it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from appliance.engine.config import EngineConfig, EngineFacts
+from appliance.engine.worker.backends.base import Backend
+from appliance.engine.worker.engine import Engine
+from appliance.engine.worker.failure import LoadFailure, Progress
+from appliance.engine.worker.folder import ModelFolder, open_folder
+from appliance.engine.worker.sampling import default_sampling
+from appliance.engine.worker.sources import locate
+
+
+class LoadedBackend(Backend, Protocol):
+    def warm_up(self) -> None:
+        """Run one step, before `start`, so that the first user does not wait for it."""
+
+
+def load_engine(config: EngineConfig, progress: Progress) -> Engine:
+    """Blocks for seconds to minutes. Raises LoadFailure, or whatever a library raises."""
+    began = time.monotonic()
+    path = locate(config, progress)
+    folder = open_folder(path, Path(config.cache_dir), progress)
+    template = folder.template()
+    load = _load_openvino if config.backend == "openvino" else _load_transformers
+    with ThreadPoolExecutor(1) as beside:
+        # A second of a processor that the libraries leave idle while they open the weights.
+        reading = beside.submit(folder.tokenizer)
+        backend = load(config, folder, folder.end_tokens(), progress)
+        progress("warm_up", 0, 0)
+        backend.warm_up()
+        tokenizer = reading.result()
+    facts = EngineFacts(
+        model=config.model,
+        backend=config.backend,
+        engine_version=backend.engine_version,
+        precision=config.precision,
+        context_length=config.context_length,
+        kv_tokens=config.kv_tokens,
+        max_concurrency=config.max_concurrency,
+        capabilities=tuple(sorted(backend.capabilities)),
+        load_seconds=round(time.monotonic() - began, 2),
+        thinking=template is not None and template.thinking,
+    )
+    return Engine(
+        backend=backend,
+        tokenizer=tokenizer,
+        template=template,
+        defaults=default_sampling(config.default_sampling, backend.capabilities),
+        facts=facts,
+    )
+
+
+def _load_openvino(
+    config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
+) -> LoadedBackend:
+    from appliance.engine.worker.backends.openvino import OpenVinoBackend, open_pipeline
+
+    def opened(model: Path, *, save: bool = False) -> LoadedBackend:
+        pipeline = open_pipeline(
+            model,
+            kv_tokens=config.kv_tokens,
+            max_concurrency=config.max_concurrency,
+            threads=config.threads,
+            save_converted=save,
+        )
+        return OpenVinoBackend(pipeline, end_tokens)
+
+    converted = folder.path if folder.gguf is None else folder.path / "openvino"
+    if (converted / "openvino_model.xml").is_file():
+        progress("load", 0, 0)
+        return opened(converted)
+    if folder.gguf is None:
+        raise LoadFailure(
+            "load_failed",
+            f"The OpenVINO engine reads GGUF files and exported models; {folder.path} holds "
+            "neither. Use --engine transformers, or a GGUF file of this model.",
+        )
+    progress("convert", 0, 0)
+    with_link = _beside_a_link(folder.gguf, folder.path / "openvino.partial")
+    backend = opened(with_link, save=True)
+    _keep_converted(with_link, converted)
+    return backend
+
+
+def _beside_a_link(gguf: Path, folder: Path) -> Path:
+    """A folder of ours in which the GGUF file seems to lie: the library writes beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    link = folder / "model.gguf"
+    for place in (os.symlink, os.link, shutil.copyfile):
+        try:
+            place(gguf, link)
+        except OSError:
+            continue
+        return link
+    return gguf
+
+
+def _keep_converted(link: Path, converted: Path) -> None:
+    """Only a whole conversion gets its final name. Without one, the next start is slower."""
+    if (link.parent / "openvino_model.bin").is_file():
+        link.unlink()
+        try:
+            link.parent.rename(converted)
+        except OSError:
+            return
+
+
+def _load_transformers(
+    config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
+) -> LoadedBackend:
+    from appliance.engine.worker.backends.transformers import TransformersBackend
+    from appliance.engine.worker.backends.weights import dequantise_gguf, load_model
+
+    weights = folder.path
+    if folder.gguf is not None:
+        progress("convert", 0, 0)
+        weights = dequantise_gguf(folder.gguf, folder.path / "transformers")
+    progress("load", 0, 0)
+    model = load_model(weights, config.precision, config.threads)
+    return TransformersBackend(
+        model, end_tokens, kv_tokens=config.kv_tokens, max_concurrency=config.max_concurrency
+    )

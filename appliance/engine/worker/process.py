@@ -1,0 +1,125 @@
+"""The life of the engine process: its order comes in on stdin, its events go out on stdout.
+
+Standard input stays open as a life line. When it closes, the parent has gone or wants us gone,
+and the process ends whatever its threads are doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from appliance.engine.config import EngineConfig
+from appliance.engine.worker.events import EventWriter, claim_stdout
+from appliance.engine.worker.failure import LoadFailure, explain
+
+if TYPE_CHECKING:
+    from appliance.engine.worker.server import Slot
+
+log = logging.getLogger(__name__)
+
+# How long running answers have to hear that the process ends.
+DRAIN_SECONDS = 0.5
+
+
+def main() -> None:
+    """Never returns: libraries leave threads that are not daemons behind."""
+    events = claim_stdout()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    # Ctrl-C reaches the whole terminal; the parent decides when we end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        config = EngineConfig.from_json(sys.stdin.buffer.readline().decode())
+    except (ValueError, TypeError, KeyError) as error:
+        fail(events, LoadFailure("load_failed", f"The order to the engine is broken: {error}"))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    events.emit("listening", port=listener.getsockname()[1])
+    lifeline = _Lifeline()
+    lifeline.start()
+    _serve(config, events, listener, lifeline)
+
+
+def fail(events: EventWriter, failure: LoadFailure) -> None:
+    events.emit("failed", code=failure.code, message=str(failure))
+    os._exit(1)
+
+
+class _Lifeline(threading.Thread):
+    """Ends the process when standard input does, after asking the server to stop."""
+
+    def __init__(self) -> None:
+        super().__init__(name="lifeline", daemon=True)
+        self.stop_serving: Callable[[], None] | None = None
+        self.served = threading.Event()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 65536):
+                pass
+        if self.stop_serving is not None:
+            self.stop_serving()
+            self.served.wait(DRAIN_SECONDS)
+        os._exit(0)
+
+
+def _serve(
+    config: EngineConfig, events: EventWriter, listener: socket.socket, lifeline: _Lifeline
+) -> None:
+    # Only now: the parent knows the port while these are being imported.
+    import uvicorn
+
+    from appliance.engine.worker.server import Slot, create_app
+
+    slot = Slot()
+    settings = uvicorn.Config(
+        create_app(slot, config.key), access_log=False, log_level="warning", lifespan="off"
+    )
+    server = uvicorn.Server(settings)
+    # Not `run` or `serve`: they would take the signals that are left to the parent.
+    lifeline.stop_serving = lambda: setattr(server, "should_exit", True)
+    with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
+        loop = runner.get_loop()
+        loader = threading.Thread(
+            target=_load, args=(config, events, slot, loop), name="loader", daemon=True
+        )
+        loader.start()
+        runner.run(server._serve(sockets=[listener]))
+        lifeline.served.set()
+    os._exit(0)
+
+
+def _load(
+    config: EngineConfig, events: EventWriter, slot: Slot, loop: asyncio.AbstractEventLoop
+) -> None:
+    """On its own thread. Ends the process when the model cannot be loaded."""
+    from appliance.engine.worker.loading import load_engine
+
+    try:
+        engine = load_engine(config, events.progress)
+    except Exception as error:
+        failure = explain(error)
+        log.error("cannot load: %s", failure, exc_info=error)
+        fail(events, failure)
+        return
+
+    def open_for_business() -> None:
+        engine.start(loop, on_fatal=lambda error: _die(loop, error))
+        slot.engine = engine
+        events.emit("ready", facts=asdict(engine.facts))
+
+    loop.call_soon_threadsafe(open_for_business)
+
+
+def _die(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """Nothing can be generated any more: say so to whoever waits, and let the parent restart us."""
+    log.critical("the engine died: %s", error, exc_info=error)
+    loop.call_later(DRAIN_SECONDS, os._exit, 1)
