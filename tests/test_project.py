@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.install.recipe import FIRST_IMPORTS, Project
+from appliance.install.project import Project
+from appliance.install.recipe import FIRST_IMPORTS
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE = 300

@@ -1,5 +1,5 @@
 """Set-up before anything is installed: standard library only, and nothing else of the appliance.
 
-`recipe` says what to install, `machine` what this computer has, `pip` runs the installer and puts
-its failures into words, `environment` keeps `.venv` and knows when it is complete.
+A usual start goes through `handover` and `completeness` alone. Set-up is `environment`, which
+follows the `recipe` for this `machine`, with `venv`, `pip`, `progress` and `lock` as its hands.
 """

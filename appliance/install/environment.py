@@ -1,75 +1,20 @@
-"""Brings the environment to completeness, and knows when it is.
-
-A stamp, written last, is the only sign of completeness: without it, whatever lies in `.venv` is
-gone over again, which costs seconds where packages are there already.
-"""
+"""Brings the environment to completeness."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 import time
 from pathlib import Path
 
 from appliance.install import machine
+from appliance.install.completeness import complete, remove_stamp, write_stamp
 from appliance.install.lock import locked
 from appliance.install.pip import explain, install
 from appliance.install.progress import Progress
-from appliance.install.recipe import (
-    FIRST_IMPORTS,
-    GB,
-    Project,
-    SetupFailed,
-    Step,
-    disk_needed,
-    steps,
-)
-from appliance.install.venv import (
-    LOCK,
-    LOG,
-    first_imports,
-    forget_half_installed,
-    interpreter_exists,
-    make_venv,
-    python_of,
-)
-
-_STAMP = "appliance.json"
-
-
-def complete(project: Project, groups: set[str]) -> Path | None:
-    """The environment's Python if its set-up for `groups` is finished and of today, else None."""
-    try:
-        stamp = json.loads((project.venv / _STAMP).read_text("utf-8"))
-        fitting = stamp["digest"] == project.digest(machine.driver_sign())
-        done = fitting and groups <= set(stamp["groups"])
-    except (OSError, ValueError, KeyError):
-        return None
-    return python_of(project.venv) if done and interpreter_exists(project.venv) else None
-
-
-def active(project: Project, groups: set[str]) -> Path | None:
-    """The Python that runs this, if it is of an environment that has every pinned package.
-
-    Requirements that hold only on some systems are not looked for.
-    """
-    if sys.prefix == sys.base_prefix or Path(sys.prefix).resolve() == project.venv.resolve():
-        return None
-    from importlib import metadata  # 20 ms that the usual start need not spend
-
-    lists = ["base", "openvino", "transformers", *(groups - {"start"})]
-    wanted = [item for group in lists for item in project.lists.get(group, ())]
-    names = {item.partition("==")[0] for item in wanted if ";" not in item}
-    for name in names | project.data_names:
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return None
-        if version.partition("+")[0] != project.pins.get(name):
-            return None
-    return Path(sys.executable)
+from appliance.install.project import Project, SetupFailed
+from appliance.install.recipe import FIRST_IMPORTS, GB, Step, disk_needed, steps
+from appliance.install.venv import LOCK, LOG, first_imports, forget_half_installed, make_venv
 
 
 def prepare(project: Project, groups: set[str]) -> Path:
@@ -92,7 +37,7 @@ def _set_up(project: Project, groups: set[str]) -> Path:
     began = time.monotonic()
     card = machine.find_card()
     print(f"Setting up in {project.venv} (once): {card.in_words()}.", flush=True)
-    (project.venv / _STAMP).unlink(missing_ok=True)
+    remove_stamp(project)
     check_disk(project.venv, disk_needed(card))
     plan = steps(project, groups, card, sys.platform)
     total = len(plan) + 2
@@ -108,7 +53,7 @@ def _set_up(project: Project, groups: set[str]) -> Path:
     first_imports(python, project.root, FIRST_IMPORTS)
     progress.end()
     shutil.rmtree(project.venv / "tmp", ignore_errors=True)
-    _write_stamp(project, groups)
+    write_stamp(project, groups)
     size = machine.folder_bytes(project.venv) / GB
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"Ready after {minutes} min {seconds} s; {size:.1f} GB on disk.\n", flush=True)
@@ -142,10 +87,3 @@ def check_disk(folder: Path, needed: int) -> None:
             f"Set-up needs about {needed / GB:.1f} GB more in {folder.parent}, and "
             f"{free / GB:.1f} GB are free. Make room, then run the same command again."
         )
-
-
-def _write_stamp(project: Project, groups: set[str]) -> None:
-    stamp = {"digest": project.digest(machine.driver_sign()), "groups": sorted(groups)}
-    draft = project.venv / f"{_STAMP}.draft"
-    draft.write_text(json.dumps(stamp), "utf-8")
-    os.replace(draft, project.venv / _STAMP)  # noqa: PTH105, named for what it is: atomic

@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from appliance.install.recipe import Project
+from appliance.install.completeness import active, complete
+from appliance.install.project import Project, SetupFailed
 
 
 def launch(root: str, arguments: list[str]) -> int:
@@ -15,27 +16,23 @@ def launch(root: str, arguments: list[str]) -> int:
     testing = arguments[:1] == ["test"]
     groups = {"start", "test"} if testing else {"start"}
     try:
-        python = _environment(project, groups)
+        python = active(project, groups) or complete(project, groups) or _prepare(project, groups)
+    except SetupFailed as failure:
+        print(f"\n{failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
         return 130
-    if python is None:
-        return 1
     if testing:
         os.chdir(root)
         return _become(python, ["-m", "pytest", *arguments[1:]], root)
     return _become(python, ["-m", "appliance.cli", *arguments], root)
 
 
-def _environment(project: Project, groups: set[str]) -> Path | None:
-    from appliance.install.environment import active, complete, prepare
-    from appliance.install.recipe import SetupFailed
+def _prepare(project: Project, groups: set[str]) -> Path:
+    from appliance.install.environment import prepare  # not for the usual start, which is quick
 
-    try:
-        return active(project, groups) or complete(project, groups) or prepare(project, groups)
-    except SetupFailed as failure:
-        print(f"\n{failure}", file=sys.stderr)
-        return None
+    return prepare(project, groups)
 
 
 def _become(python: Path, arguments: list[str], root: str) -> int:

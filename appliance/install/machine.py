@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 CUDA_NEEDED = 13000
 """The CUDA release our PyTorch is built with, as the driver counts: 1000 x major + 10 x minor."""
@@ -18,19 +17,18 @@ _DRIVER_SIGNS = (
 )
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     """NVIDIA cards that the driver sees, and the newest CUDA it can run (13000 is 13.0)."""
 
-    count: int = 0
+    cards: int = 0
     cuda: int = 0
 
     @property
     def usable(self) -> bool:
-        return self.count > 0 and self.cuda >= CUDA_NEEDED
+        return self.cards > 0 and self.cuda >= CUDA_NEEDED
 
     def in_words(self) -> str:
-        if self.count == 0:
+        if self.cards == 0:
             return "no NVIDIA card"
         release = f"{self.cuda // 1000}.{self.cuda % 1000 // 10}"
         if self.usable:
@@ -70,6 +68,8 @@ def driver_sign() -> str:
 
 
 def free_bytes(folder: Path) -> int:
+    import shutil
+
     return shutil.disk_usage(folder).free
 
 

@@ -1,20 +1,15 @@
-"""What to install, in which order, and the digest that tells whether it was.
+"""What to install, from where and in which order. Decides, and runs nothing.
 
-Reads the project's own lists (`pyproject.toml`, `constraints.txt`, `requirements-data.txt`) and
-decides; it runs nothing. Small steps come first, so that trouble with the network shows early.
+Small steps come first, so that trouble with the network shows early.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 from appliance.install.machine import Card
+from appliance.install.project import Project
 
 PYTORCH_INDEX = "https://download.pytorch.org/whl/"
 GB = 1_000_000_000
@@ -32,10 +27,6 @@ _WITHOUT_TORCH = (
 )
 
 
-class SetupFailed(Exception):
-    """Set-up cannot go on. The text is one sentence or two for the owner: what, and what to do."""
-
-
 @dataclass(frozen=True)
 class Step:
     """One run of pip. `attempts` are argument lists, tried in turn until one succeeds.
@@ -49,48 +40,6 @@ class Step:
     attempts: tuple[tuple[str, ...], ...]
     otherwise: str | None = None
     needs: str | None = None
-
-
-class Project:
-    """The folder that holds `launcher.py`, and what its lists say."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.venv = root / ".venv"
-        self.constraints = root / "constraints.txt"
-        self.data = root / "requirements-data.txt"
-
-    @cached_property
-    def lists(self) -> dict[str, list[str]]:
-        """Requirements by group: `base`, and each extra by its name."""
-        import tomllib
-
-        project = tomllib.loads((self.root / "pyproject.toml").read_text("utf-8"))["project"]
-        return {"base": project["dependencies"], **project.get("optional-dependencies", {})}
-
-    @cached_property
-    def pins(self) -> dict[str, str]:
-        """Version by package name, of the constraints and the data wheels."""
-        lines = [*self._lines(self.constraints), *self._lines(self.data)]
-        pairs = (line.split()[0].partition("==") for line in lines if "==" in line)
-        return {name: version for name, _, version in pairs}
-
-    @cached_property
-    def data_names(self) -> set[str]:
-        """Packages that only carry files."""
-        return {line.partition("==")[0] for line in self._lines(self.data)}
-
-    @staticmethod
-    def _lines(file: Path) -> list[str]:
-        text = file.read_text("utf-8") if file.exists() else ""
-        return [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
-
-    def digest(self, driver_sign: str) -> str:
-        """Changes whenever a finished set-up would no longer be the right one."""
-        digest = hashlib.sha256(json.dumps([sys.platform, driver_sign, self.lists]).encode())
-        for file in (self.constraints, self.data):
-            digest.update(file.read_bytes() if file.exists() else b"")
-        return digest.hexdigest()
 
 
 def steps(project: Project, groups: Iterable[str], card: Card, platform: str) -> list[Step]:

@@ -8,14 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from appliance.install.recipe import SetupFailed
+from appliance.install.completeness import interpreter_exists, python_of
+from appliance.install.project import SetupFailed
 
 LOCK = "appliance.lock"
 LOG = "setup.log"
-
-
-def python_of(venv: Path) -> Path:
-    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def make_venv(venv: Path) -> Path:
@@ -75,16 +72,6 @@ def _clear(venv: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def interpreter_exists(venv: Path) -> bool:
-    """False after the system's Python was upgraded or removed. Looks, but starts nothing."""
-    try:
-        lines = (venv / "pyvenv.cfg").read_text("utf-8").splitlines()
-    except OSError:
-        return False
-    values = dict(line.split(" = ", 1) for line in lines if " = " in line)
-    return python_of(venv).exists() and Path(values.get("executable", "")).exists()
 
 
 def _runs(python: Path, *arguments: str) -> bool:

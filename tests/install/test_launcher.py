@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 import launcher
+from appliance.install.completeness import interpreter_exists, python_of
 from appliance.install.lock import locked
-from appliance.install.venv import LOCK, interpreter_exists, python_of
+from appliance.install.venv import LOCK
 
 Launch = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(launcher.__file__).parent

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.install.machine import Card
-from appliance.install.recipe import Project, Step, steps
+from appliance.install.project import Project
+from appliance.install.recipe import Step, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 NONE, CARD, OLD_DRIVER = Card(), Card(1, 13010), Card(1, 12040)

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.install.environment import check_disk
 from appliance.install.pip import Outcome, explain
-from appliance.install.recipe import GB, SetupFailed
+from appliance.install.project import SetupFailed
+from appliance.install.recipe import GB
 
 
 @pytest.mark.parametrize(
