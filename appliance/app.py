@@ -15,7 +15,7 @@ import httpx2
 from fastapi import FastAPI, Request
 
 from appliance import VERSION
-from appliance.api import completions, errors, generate, health, models
+from appliance.api import admin, completions, docs, errors, generate, health, models
 from appliance.api.parts import ApiParts
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.config import FailureCode
@@ -105,6 +105,7 @@ def create_app(
         version=VERSION,
         description=DESCRIPTION,
         lifespan=partial(_lifespan, parts, settings, watchers),
+        docs_url=None,
         redoc_url=None,
     )
     secret = folder.secret()
@@ -112,8 +113,11 @@ def create_app(
     api = ApiParts(gateway=parts.gateway, engine=parts.engine, identify=named, version=VERSION)
     for dialect in (generate, completions, models, health):
         app.include_router(dialect.router(api))
+    queries = Queries(parts.database, parts.writer)
+    app.include_router(admin.router(api, parts.keys, queries))
+    app.include_router(docs.router())
     errors.install(app)
-    web = _web_parts(settings, plan, parts, named, secret)
+    web = _web_parts(settings, plan, parts, queries, named, secret)
     app.include_router(pages(web))
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
@@ -162,6 +166,7 @@ def _web_parts(
     settings: Settings,
     plan: Plan,
     parts: Parts,
+    queries: Queries,
     named: Callable[[Request], Awaitable[Caller]],
     secret: str,
 ) -> WebParts:
@@ -169,7 +174,7 @@ def _web_parts(
         gateway=parts.gateway,
         identify=named,
         engine=parts.engine,
-        queries=Queries(parts.database, parts.writer),
+        queries=queries,
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),
         runs=parts.runs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -54,7 +55,7 @@ def plan_command(
     from appliance.fit.report import plan_report
     from appliance.serve import wish_of
 
-    settings = _settings(_merged(context, flags))
+    settings = load_settings(_merged(context, flags))
     typer.echo(plan_report(settings.data_dir, wish_of(settings), as_json))
 
 
@@ -106,9 +107,51 @@ def backup(
     """Copy the database while the appliance runs."""
     from appliance.ledger.backup import backup as copy
 
-    settings = _settings(_merged(context, flags))
+    settings = load_settings(_merged(context, flags))
     copy(settings.effective_database_url, file)
     typer.echo(f"Copied to {file}.")
+
+
+@app.command("bench")
+@takes_settings("port")
+def bench_command(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="Default: this machine's appliance.")] = None,
+    key: Annotated[str | None, typer.Option(help="API key for that server.")] = None,
+    model: Annotated[str | None, typer.Option(help="Default: the first it lists.")] = None,
+    concurrency: Annotated[str, typer.Option(help="Streams at once.")] = "1,4,16",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each answer.")] = 64,
+    prompt_tokens: Annotated[int | None, typer.Option(min=1, help="About, of each prompt.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    **flags: Any,
+) -> None:
+    """Measure an OpenAI-compatible server: this one, or a peer."""
+    from appliance.bench import bench, render, to_json
+
+    target = url or f"http://127.0.0.1:{load_settings(_merged(context, flags)).port}"
+    work = partial(
+        bench,
+        target,
+        key=key,
+        model=model,
+        concurrency=whole_numbers(concurrency),
+        max_tokens=max_tokens,
+        prompt_tokens=prompt_tokens,
+        progress=None if as_json else partial(typer.echo, err=True),
+    )
+    result = anyio.run(work)
+    typer.echo(to_json(result) if as_json else render(result))
+
+
+def whole_numbers(text: str) -> list[int]:
+    """`1,4,16` as numbers above 0. Raises SetupError otherwise."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise SetupError(
+            "Give whole numbers above 0 with commas, such as 1,4,16; this was %(text)s.",
+            text=repr(text),
+        )
+    return [int(part) for part in parts]
 
 
 def lifetime(text: str) -> timedelta:
@@ -138,11 +181,7 @@ def main() -> None:
 def _serve(flags: dict[str, Any]) -> None:
     from appliance.serve import serve as run
 
-    run(_settings(flags))
-
-
-def _settings(flags: dict[str, Any]) -> Settings:
-    return load_settings(flags)
+    run(load_settings(flags))
 
 
 def _merged(context: typer.Context, flags: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +190,7 @@ def _merged(context: typer.Context, flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(context: typer.Context, flags: dict[str, Any], work: Callable[[Settings], Any]) -> Any:
-    settings = _settings(_merged(context, flags))
+    settings = load_settings(_merged(context, flags))
     return anyio.run(work, settings)
 
 

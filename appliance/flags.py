@@ -20,7 +20,7 @@ def takes_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., 
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(command).parameters.values()
+        own = inspect.signature(command, eval_str=True).parameters.values()
         fields = {n: f for n, f in Settings.model_fields.items() if not names or n in names}
         named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
         parameters = [*named, *(_parameter(n, f) for n, f in fields.items())]

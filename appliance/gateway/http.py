@@ -17,7 +17,7 @@ from appliance.gateway.identity import Caller, Connection, Identity
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
-UNRECORDED = ("/static/", "/health", "/ready", "/metrics")
+UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics")
 
 
 @dataclass(slots=True)
