@@ -1,0 +1,184 @@
+"""The request history: what is listed, for whom, and each request whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from appliance.domain import Timings, Usage
+from appliance.ledger.ids import new_id
+from tests.web.visitors import OTHER_MACHINE, visitor
+from tests.web.reading import english_words
+from tests.web.site import Site
+
+pytestmark = pytest.mark.anyio
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+def record(site: Site, **values: Any) -> str:
+    """One finished request with its generation; `values` replace parts of it."""
+    row: dict[str, Any] = {
+        "key_name": "owner",
+        "path": "/v1/chat/completions",
+        "model": "Script-1B",
+        "user_agent": "curl/8",
+        "input": [{"role": "user", "content": "What is a ledger?"}],
+        "output": "A book that **remembers**.",
+        "reasoning": None,
+        "error": None,
+        "finish_reason": "stop",
+        "parameters": {"temperature": 0.7},
+    } | values
+    request_id, generation_id = new_id(), new_id()
+    site.recorder.open_request(
+        id=request_id, created_at=datetime.now(UTC), method="POST", path=row["path"],
+        client_ip="192.168.1.20", user_agent=row["user_agent"],
+    )  # fmt: skip
+    site.recorder.open_generation(
+        id=generation_id, request_id=request_id, model=row["model"], precision="fp32",
+        engine="script", parameters=row["parameters"], input=row["input"],
+    )  # fmt: skip
+    site.recorder.close_generation(
+        generation_id, output=row["output"], reasoning=row["reasoning"],
+        usage=Usage(prompt_tokens=1200, completion_tokens=61, cached_tokens=7),
+        timings=Timings(queue_ms=100, ttft_ms=400, duration_ms=3400),
+        finish_reason=row["finish_reason"], error=row["error"],
+    )  # fmt: skip
+    site.recorder.close_request(
+        request_id, status=200, duration_ms=3410, key_name=row["key_name"], error=row["error"]
+    )
+    return request_id
+
+
+async def test_nothing_asked_yet_says_what_to_do(client: httpx2.AsyncClient) -> None:
+    page = await client.get("/history")
+    assert page.status_code == 200
+    assert "Nothing has been asked yet" in page.text
+    assert '<a class="button primary" href="/">' in page.text
+
+
+async def test_a_row_tells_who_asked_what_and_how_long_it_took(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    record(site, key_name="anna")
+    page = (await client.get("/history")).text
+    for shown in (
+        "anna", "192.168.1.20", "POST /v1/chat/completions", "Script-1B", "What is a ledger?",
+        "A book that **remembers**.", "3.4 s", "first token 400 ms", "1,200 → 61 tokens", "complete",
+    ):  # fmt: skip
+        assert shown in page
+
+
+async def test_page_views_are_listed_only_on_request(client: httpx2.AsyncClient) -> None:
+    await client.get("/status")
+    assert "/status</code>" not in (await client.get("/history")).text
+    assert "/status</code>" in (await client.get("/history?show=all")).text
+
+
+async def test_older_rows_come_by_link_and_by_fragment(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    ids = [record(site) for _ in range(31)]
+    first = (await client.get("/history")).text
+    older = f"/history?show=answers&amp;before={ids[1]}"
+    assert f'href="{older}" hx-get="{older}"' in first
+    assert [f"request-{name}" in first for name in ids] == [False] + [True] * 30
+
+    url = older.replace("&amp;", "&")
+    second = (await client.get(url)).text
+    assert f"request-{ids[0]}" in second
+    assert "Back to the newest" in second
+    fragment = (await client.get(url, headers={"HX-Request": "true"})).text
+    assert fragment.lstrip().startswith("<li")
+    assert "<html" not in fragment
+
+
+async def test_one_request_whole(site: Site, client: httpx2.AsyncClient) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    name = record(site, input=turns, reasoning="Let me think.", output="Because **so**.")
+    page = (await client.get(f"/history/{name}")).text
+    for shown in (
+        "Be brief.", "Why?", "Let me think.", "<strong>so</strong>", "Because **so**.",
+        "temperature", "0.7", "400 ms", "20.0", name,
+    ):  # fmt: skip
+        assert shown in page
+    assert 'class="span-prefill" x="2.94"' in page
+    assert "Waiting 100 ms. Reading the prompt 300 ms. Writing 3.0 s." in page
+
+
+async def test_a_failed_request_shows_its_reason(site: Site, client: httpx2.AsyncClient) -> None:
+    name = record(site, finish_reason="error", error="The engine died.", output="")
+    for path in ("/history", f"/history/{name}"):
+        page = (await client.get(path)).text
+        assert "The engine died." in page
+        assert "failed" in page
+
+
+async def test_contents_that_are_not_kept_are_said_to_be_so(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    name = record(site, input=None, output=None)
+    assert "(contents are not kept)" in (await client.get("/history")).text
+    assert "Its contents are not kept." in (await client.get(f"/history/{name}")).text
+
+
+@pytest.mark.parametrize(
+    "field", ["key_name", "path", "model", "user_agent", "input", "output", "reasoning", "error"]
+)
+async def test_nothing_recorded_becomes_markup(
+    site: Site, client: httpx2.AsyncClient, field: str
+) -> None:
+    name = record(site, **{field: EVIL})
+    for path in ("/history", f"/history/{name}"):
+        page = (await client.get(path)).text
+        assert "<script>alert" not in page
+        assert "<img" not in page
+
+
+async def test_parameters_do_not_become_markup(site: Site, client: httpx2.AsyncClient) -> None:
+    name = record(site, parameters={EVIL: [EVIL]}, input=[{"role": EVIL, "content": EVIL}])
+    assert "<script>alert" not in (await client.get(f"/history/{name}")).text
+
+
+async def test_a_key_sees_only_its_own_requests(site: Site) -> None:
+    _, secret = await site.keys.create("anna")
+    own, foreign = record(site, key_name="anna"), record(site, key_name="ben", output="private")
+    async with visitor(site, OTHER_MACHINE, **{"x-api-key": secret}) as anna:
+        page = (await anna.get("/history?show=all")).text
+        assert f"request-{own}" in page
+        assert f"request-{foreign}" not in page
+        assert (await anna.get(f"/history/{own}")).status_code == 200
+        refused = await anna.get(f"/history/{foreign}")
+        assert refused.status_code == 404
+        assert "private" not in refused.text
+
+
+async def test_an_admin_key_sees_everyone(site: Site) -> None:
+    _, secret = await site.keys.create("chief", is_admin=True)
+    foreign = record(site, key_name="ben")
+    async with visitor(site, OTHER_MACHINE, **{"x-api-key": secret}) as chief:
+        assert (await chief.get(f"/history/{foreign}")).status_code == 200
+
+
+async def test_without_a_key_one_is_sent_to_the_login(stranger: httpx2.AsyncClient) -> None:
+    answer = await stranger.get("/history")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/history")
+
+
+async def test_a_request_that_does_not_exist(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/history/nonsense")
+    assert answer.status_code == 404
+    assert "There is no such request" in answer.text
+
+
+async def test_chinese_is_complete(site: Site, client: httpx2.AsyncClient) -> None:
+    client.cookies.set("language", "zh")
+    assert english_words((await client.get("/history")).text) == []
+    chinese = [{"role": "user", "content": "什么是账本？"}]
+    name = record(site, input=chinese, output="会记忆的书。", reasoning="想一想", user_agent="")
+    for path in ("/history?show=all", f"/history/{name}", "/history?before=0"):
+        assert english_words((await client.get(path)).text) == []
