@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import socket
+import sys
 
 import uvicorn
 
@@ -51,7 +54,11 @@ def _serve(settings: Settings, folder: DataFolder, listener: socket.socket, url:
     _announce(settings, decision, url)
     if not settings.no_browser:
         console.open_browser(url)
-    uvicorn.Server(config).run(sockets=[listener])
+    # uvicorn ends in order and then raises the signal again, which would skip what we close.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+    console.say("Stopped.")
 
 
 def wish_of(settings: Settings) -> Wish:

@@ -131,7 +131,7 @@ def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
 def _file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise SetupError(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx2
@@ -54,12 +58,22 @@ def free_port() -> int:
         return port
 
 
+@cache
+def converted_models() -> Path:
+    """One cache of converted models for all appliances of a test run: converting takes seconds."""
+    folder = tempfile.mkdtemp(prefix="appliance-models-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 @contextmanager
 def appliance(
     data_dir: Path, *flags: str, env: dict[str, str] | None = None
 ) -> Iterator[Appliance]:
     """Start `appliance.cli`, yield it at once, and stop it as Ctrl-C would."""
     data_dir.mkdir(parents=True, exist_ok=True)
+    if not (data_dir / "models").exists():
+        (data_dir / "models").symlink_to(converted_models(), target_is_directory=True)
     port, log = free_port(), data_dir / "console.log"
     command = [sys.executable, "-m", "appliance.cli", "--data-dir", str(data_dir)]
     command += ["--port", str(port), "--no-browser", *flags]
