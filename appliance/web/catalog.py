@@ -7,7 +7,9 @@ updates the .po file; a test fails while any sentence is untranslated.
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +42,7 @@ def extract() -> Catalog:
             if place.startswith(ELSEWHERE):
                 continue
             found.add(message, None, [(place, 0)], auto_comments=comments, context=context)
-    for sentence, place in tasks.sentences():
+    for sentence, place in (*tasks.sentences(), *_chosen_sentences()):
         found.add(sentence, None, [(place, 0)])
     return found
 
@@ -48,8 +50,12 @@ def extract() -> Catalog:
 def update(path: Path = CHINESE) -> Catalog:
     """Brings the .po file at `path` up to date, keeping what is translated."""
     catalog = _read(path) if path.exists() else Catalog(locale="zh", project="appliance")
+    created = catalog.creation_date
     catalog.update(extract(), no_fuzzy_matching=True)
     catalog.obsolete.clear()
+    # Nothing in the head may change by itself, or each run would be a change of the file.
+    catalog.header_comment = "# Chinese of the pages. `python -m appliance.web.catalog` updates it."
+    catalog.creation_date, catalog.fuzzy = created, False
     with path.open("wb") as file:
         # Line numbers would make every edit of the code a change of the catalogue.
         write_po(file, catalog, width=100, sort_by_file=True, include_lineno=False)
@@ -71,6 +77,30 @@ def _is_translated(catalog: Catalog, msgid: str | tuple[str, ...] | list[str]) -
 def _read(path: Path) -> Catalog:
     with path.open("rb") as file:
         return read_po(file, locale="zh")
+
+
+def _chosen_sentences() -> Iterator[tuple[str, str]]:
+    """Templates that reach their `Phrase` through a variable or a table."""
+    for folder in ("fit", "engine", "gateway"):
+        for file in sorted((ROOT / "appliance" / folder).glob("*.py")):
+            source = file.read_text("utf-8")
+            if "Phrase(" in source:
+                for node in ast.walk(ast.parse(source)):
+                    for sentence in _sentences_at(node):
+                        yield sentence, file.relative_to(ROOT).as_posix()
+
+
+def _sentences_at(node: ast.AST) -> Iterator[str]:
+    """Text with named places, text for a variable of that name, and whole sentences in a table."""
+    match node:
+        case ast.Constant(str(value)) if re.search(r"%\(\w+\)s", value):
+            yield value
+        case ast.Assign([ast.Name("text" | "template")], ast.Constant(str(value))):
+            yield value
+        case ast.Dict(values=values):
+            for entry in values:
+                if isinstance(entry, ast.Constant) and str(entry.value).endswith("."):
+                    yield str(entry.value)
 
 
 def _sentence_classes() -> Iterator[str]:

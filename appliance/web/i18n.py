@@ -52,9 +52,14 @@ def choose_language(request: Request, setting: str) -> str:
 
 
 def translate(phrase: Phrase, language: str) -> str:
-    """The phrase in `language`, its values filled in."""
+    """The phrase in `language`, its values filled in; a value may be a phrase itself."""
     template = translations(language).gettext(phrase.template)
-    return template % phrase.values if phrase.values else template
+    if not phrase.values:
+        return template
+    return template % {
+        name: translate(value, language) if isinstance(value, Phrase) else value
+        for name, value in phrase.values.items()
+    }
 
 
 def _accepted(header: str) -> list[str]:

@@ -6,6 +6,7 @@ change what is already shown) are off. nh3 is a second wall behind the escaping.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
@@ -34,6 +35,7 @@ _ATTRIBUTES = {
     **{tag: {"class"} for tag in ("code", "div", "span", "td", "th")},
 }
 _DIRECTED = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "th", "td"}
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _SCHEMES = {"http", "https", "mailto"}
 
 
@@ -75,7 +77,9 @@ def _finished_length(text: str) -> int:
     ]
     if len(starts) < 2:
         return 0
-    return sum(len(line) for line in whole.splitlines(keepends=True)[: starts[-1]])
+    # The parser's own idea of a line, which is narrower than that of str.splitlines.
+    line_ends = [found.end() for found in _LINE_END.finditer(whole)]
+    return line_ends[starts[-1] - 1]
 
 
 @cache
