@@ -49,7 +49,7 @@ def extract() -> Catalog:
 
 def update(path: Path = CHINESE) -> Catalog:
     """Brings the .po file at `path` up to date, keeping what is translated."""
-    catalog = _read(path) if path.exists() else Catalog(locale="zh", project="appliance")
+    catalog = read(path) if path.exists() else Catalog(locale="zh", project="appliance")
     created = catalog.creation_date
     catalog.update(extract(), no_fuzzy_matching=True)
     catalog.obsolete.clear()
@@ -74,7 +74,7 @@ def _is_translated(catalog: Catalog, msgid: str | tuple[str, ...] | list[str]) -
     return all(known.string) if isinstance(known.string, tuple) else bool(known.string)
 
 
-def _read(path: Path) -> Catalog:
+def read(path: Path) -> Catalog:
     with path.open("rb") as file:
         return read_po(file, locale="zh")
 

@@ -89,10 +89,9 @@ def test_growing_does_not_depend_on_how_the_text_is_cut(chunk: int) -> None:
 
 def test_settled_blocks_are_sent_once_and_the_tail_stays_short() -> None:
     paragraphs = [f"Paragraph number {n} with a few words.\n\n" for n in range(200)]
-    growing, tails = GrowingMarkdown(), []
-    for count in range(1, 201):
-        tails.append(len(growing.update("".join(paragraphs[:count]))[1]))
-    assert max(tails) < 200
+    growing = GrowingMarkdown()
+    tails = [growing.update("".join(paragraphs[:count]))[1] for count in range(1, 201)]
+    assert max(map(len, tails)) < 200
 
 
 def test_an_open_fence_is_code_while_it_grows() -> None:
@@ -113,13 +112,15 @@ def test_an_unknown_language_is_shown_as_it_is() -> None:
 
 def test_tables_align_by_class() -> None:
     html = render("| a | b |\n|:-:|--:|\n| 1 | 2 |")
-    assert 'class="align-center"' in html and 'class="align-right"' in html
+    assert 'class="align-center"' in html
+    assert 'class="align-right"' in html
     assert "style=" not in html
 
 
 def test_links_open_apart_and_tell_nothing() -> None:
     html = render("[x](https://example.org)")
-    assert 'target="_blank"' in html and 'rel="noopener noreferrer nofollow"' in html
+    assert 'target="_blank"' in html
+    assert 'rel="noopener noreferrer nofollow"' in html
 
 
 def test_each_block_has_its_own_direction() -> None:
