@@ -48,6 +48,7 @@ def router(parts: ApiParts, keys: KeyStore, queries: Queries) -> APIRouter:
 
     @routes.get("/keys")
     async def list_keys() -> list[KeyObject]:
+        """All keys, revoked and expired ones too; never a secret."""
         return [_shown(key) for key in await keys.list()]
 
     @routes.post("/keys", status_code=201)
@@ -62,6 +63,7 @@ def router(parts: ApiParts, keys: KeyStore, queries: Queries) -> APIRouter:
 
     @routes.delete("/keys/{name:path}")
     async def revoke_key(name: str) -> KeyObject:
+        """From now on the key opens nothing; its name stays with its history."""
         return _shown(await keys.revoke(name))
 
     @routes.get("/requests")
@@ -74,6 +76,7 @@ def router(parts: ApiParts, keys: KeyStore, queries: Queries) -> APIRouter:
 
     @routes.get("/requests/{id}")
     async def request(id: str) -> dict[str, Any]:  # noqa: A002 - the name in the URL
+        """One request whole: input, output, parameters and timings."""
         found = await queries.request(id, owner=None)
         if found is None:
             raise NotFound("There is no request %(id)s.", id=id)

@@ -17,10 +17,12 @@ def router(parts: ApiParts) -> APIRouter:
 
     @routes.get("/health")
     async def health() -> dict[str, str]:
+        """The process is up; says nothing of the engine."""
         return {"status": "ok", "version": parts.version}
 
     @routes.get("/ready", responses={503: {"description": "Not ready; `detail` says why."}})
     async def ready() -> Response:
+        """The engine answers; until then 503 with the reason and the progress."""
         status = parts.engine.status
         if status.phase == "ready" and status.facts is not None:
             return JSONResponse({"status": "ready", "model": status.facts.model})

@@ -21,6 +21,7 @@ def router(parts: ApiParts) -> APIRouter:
 
     @routes.get("/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
+        """One served model by its name."""
         parts.check_model(name)
         found = _models(parts.engine.status)
         if not found:

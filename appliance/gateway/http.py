@@ -34,22 +34,22 @@ class Recording:
     """Middleware: our `X-Request-ID` on every response, one `request` row for each but static."""
 
     def __init__(self, app: ASGIApp, *, ledger: Recorder) -> None:
-        self._app = app
+        self.app = app
         self._ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         record = RequestRecord(new_id())
         scope.setdefault("state", {})["record"] = record
         if scope["path"].startswith(UNRECORDED):
-            await self._app(scope, receive, _marked(record, send))
+            await self.app(scope, receive, _marked(record, send))
             return
         started = time.perf_counter()
         self._open(record, scope)
         try:
-            await self._app(scope, receive, _marked(record, send))
+            await self.app(scope, receive, _marked(record, send))
         except BaseException as error:
             record.error = record.error or type(error).__name__
             raise
