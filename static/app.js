@@ -101,7 +101,9 @@ addEventListener("keydown", (event) => {
   if (["PageUp", "Home", "ArrowUp"].includes(event.key) && event.target === body) following = false;
 });
 
-document.addEventListener("htmx:sseMessage", () => { if (following) toEnd(); });
+document.addEventListener("htmx:sseMessage", () => {
+  if (following && document.getElementById("messages")) toEnd();
+});
 document.addEventListener("htmx:afterSwap", (event) => {
   if (!["messages", "chat"].includes(event.detail.target?.id)) return;
   following = true;

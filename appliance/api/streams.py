@@ -106,13 +106,16 @@ class EventStream(Response):
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._events = events
+        self._sent = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events), anyio.create_task_group() as group:
 
             async def leave() -> None:
                 await _disconnected(receive)
-                scope["state"]["record"].error = "the client left"
+                # Servers report a disconnect after the last byte too.
+                if not self._sent:
+                    scope["state"]["record"].error = "the client left"
                 group.cancel_scope.cancel()
 
             group.start_soon(leave)
@@ -130,6 +133,7 @@ class EventStream(Response):
         )
         async for chunk in self._events:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        self._sent = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

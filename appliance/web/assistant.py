@@ -86,7 +86,7 @@ async def order(
     run = _start(page, assistant, wanted)
     place = f"/{assistant.id}/{run.id}"
     if not page.wants_fragment:
-        return page.redirect(place)
+        return page.redirect(f"{place}#result")
     response = page.render(TEMPLATE, _view(page, _form(wanted), run), block="result")
     response.headers["HX-Push-Url"] = place
     return response
@@ -124,7 +124,7 @@ async def stop(page: PageDep, run_id: str) -> Response:
         found[0].stop()
     if page.wants_fragment:
         return Response(status_code=204)
-    return page.redirect(f"/{_assistant(page).id}/{run_id}")
+    return page.redirect(f"/{_assistant(page).id}/{run_id}#result")
 
 
 def _assistant(page: Page) -> Assistant:

@@ -33,11 +33,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """`bars` of the first series or one `path` a line series; `ticks` of the vertical axis."""
+    """`bars`, or a path for the line and one for the dots of each series; `ticks` go upwards."""
 
     ticks: tuple[Tick, ...]
     bars: tuple[Rect, ...] = ()
     lines: tuple[str, ...] = ()
+    dots: tuple[str, ...] = ()
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
@@ -61,22 +62,27 @@ def line_plot(series: Sequence[Sequence[float | None]]) -> Plot:
     """One line a series. None is a gap: a minute without an answer has no latency."""
     known = [v for values in series for v in values if v is not None]
     top, ticks = _scale(max(known, default=0))
-    return Plot(ticks, lines=tuple(_path(values, top) for values in series))
+    drawn = [_points(values, top) for values in series]
+    return Plot(ticks, lines=tuple(map(_line, drawn)), dots=tuple(map(_dots, drawn)))
 
 
-def _path(values: Sequence[float | None], top: float) -> str:
+def _points(values: Sequence[float | None], top: float) -> list[str | None]:
     slot = (WIDTH - LEFT - RIGHT) / max(1, len(values))
-    points = [
-        None if v is None else (_round(LEFT + (i + 0.5) * slot), _y(v, top))
+    return [
+        None if v is None else f"{_round(LEFT + (i + 0.5) * slot):g} {_y(v, top):g}"
         for i, v in enumerate(values)
     ]
-    strokes = []
-    for is_gap, run in groupby(points, key=lambda point: point is None):
-        if not is_gap:
-            pairs = [f"{p[0]:g} {p[1]:g}" for p in run if p]
-            # A lone point is drawn as a stroke of no length, which round caps make a dot.
-            strokes.append("M" + "L".join(pairs if len(pairs) > 1 else pairs * 2))
-    return "".join(strokes)
+
+
+def _line(points: Sequence[str | None]) -> str:
+    """One stroke for each unbroken stretch of points."""
+    stretches = groupby(points, key=lambda point: point is None)
+    return "".join("M" + "L".join(filter(None, run)) for is_gap, run in stretches if not is_gap)
+
+
+def _dots(points: Sequence[str | None]) -> str:
+    """Strokes of no length, which round caps make dots: a lone minute is then seen too."""
+    return "".join(f"M{point}h0" for point in points if point)
 
 
 def _scale(highest: float) -> tuple[float, tuple[Tick, ...]]:

@@ -37,7 +37,10 @@ def test_raw_is_no_chat_turn(client: httpx2.Client, house: ScriptedAppliance) ->
     assert house.engine.bodies[-1]["prompt"] == "say raw"
 
 
-def test_streaming_sends_texts_then_the_outcome(client: httpx2.Client) -> None:
+def test_streaming_sends_texts_then_the_outcome(
+    client: httpx2.Client, house: ScriptedAppliance
+) -> None:
+    before = len(house.rows_so_far("/generate"))
     with client.stream("POST", "/generate", json={"prompt": "say a b", "stream": True}) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["x-accel-buffering"] == "no"
@@ -45,6 +48,8 @@ def test_streaming_sends_texts_then_the_outcome(client: httpx2.Client) -> None:
     assert events[:2] == [{"text": "a "}, {"text": "b "}]
     assert events[2]["done"] is True
     assert events[2]["completion_tokens"] == 2
+    request, _ = house.rows("/generate", after=before)[0]
+    assert (request.status, request.error) == (200, None)
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -8,6 +8,7 @@ import re
 import httpx2
 import pytest
 
+from appliance.domain import Message
 from appliance.errors import QueueFull
 from tests.web.reading import english_words
 from tests.web.site import Site
@@ -26,11 +27,20 @@ async def over(site: Site, place: str) -> None:
         await run.ended()
 
 
+def turns(site: Site) -> tuple[Message, ...]:
+    """What the engine was asked first."""
+    prompt = site.gateway.asked[0].prompt
+    assert not isinstance(prompt, str)
+    return prompt
+
+
 async def ordered(client: httpx2.AsyncClient, path: str = "/write", **form: str) -> str:
     """Sends a form and returns where the result will be."""
     answer = await client.post(path, data={"task": "polish", "text": "helo world"} | form)
     assert answer.status_code == 303, answer.text
-    return str(answer.headers["location"])
+    place, part = str(answer.headers["location"]).split("#")
+    assert part == "result"
+    return place
 
 
 @pytest.mark.parametrize(
@@ -57,9 +67,11 @@ async def test_by_plain_form_the_result_has_a_page_of_its_own(
     assert "http-equiv" not in page
     assert f'href="/history/{place.rsplit("/", 1)[1]}"' in page
     (asked,) = site.gateway.asked
+    system, user = turns(site)
+    assert system.role == "system"
     assert asked.sampling.temperature == 0.4
     assert asked.enable_thinking is False
-    assert asked.prompt[-1].content.startswith("<text>\nhelo world\n</text>")  # type: ignore[union-attr]
+    assert user.content.startswith("<text>\nhelo world\n</text>")
 
 
 async def test_while_it_goes_on_the_page_shows_what_there_is_and_looks_again(
@@ -102,7 +114,7 @@ async def test_stopping_keeps_what_was_said(site: Site, client: httpx2.AsyncClie
     site.gateway.script = ["So far", asyncio.Event()]
     place = await ordered(client)
     answer = await client.post(f"{place}/stop")
-    assert (answer.status_code, answer.headers["location"]) == (303, place)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{place}#result")
     await over(site, place)
     page = (await client.get(place)).text
     assert "Stopped." in page
@@ -218,7 +230,6 @@ async def test_chinese_is_complete_and_asked_in_chinese(
     place = await ordered(client, path, task=task, text="内容")
     await over(site, place)
     assert english_words((await client.get(place)).text) == []
-    system, _ = site.gateway.asked[0].prompt
-    assert "你" in system.content  # type: ignore[union-attr]
+    assert "你" in turns(site)[0].content
     refused = await client.post(path, data={"task": task, "text": ""})
     assert english_words(refused.text) == []

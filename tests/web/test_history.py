@@ -10,9 +10,9 @@ import pytest
 
 from appliance.domain import Timings, Usage
 from appliance.ledger.ids import new_id
-from tests.web.visitors import OTHER_MACHINE, visitor
 from tests.web.reading import english_words
 from tests.web.site import Site
+from tests.web.visitors import OTHER_MACHINE, visitor
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,8 @@ async def test_a_row_tells_who_asked_what_and_how_long_it_took(
     page = (await client.get("/history")).text
     for shown in (
         "anna", "192.168.1.20", "POST /v1/chat/completions", "Script-1B", "What is a ledger?",
-        "A book that **remembers**.", "3.4 s", "first token 400 ms", "1,200 → 61 tokens", "complete",
+        "A book that **remembers**.", "3.4 s", "first token 400 ms", "1,200 → 61 tokens",
+        "complete",
     ):  # fmt: skip
         assert shown in page
 
@@ -107,7 +108,7 @@ async def test_one_request_whole(site: Site, client: httpx2.AsyncClient) -> None
     ):  # fmt: skip
         assert shown in page
     assert 'class="span-prefill" x="2.94"' in page
-    assert "Waiting 100 ms. Reading the prompt 300 ms. Writing 3.0 s." in page
+    assert "Queue 100 ms. Prefill 300 ms. Decode 3.0 s." in page
 
 
 async def test_a_failed_request_shows_its_reason(site: Site, client: httpx2.AsyncClient) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,10 +43,10 @@ def test_nothing_measured_draws_an_empty_frame() -> None:
 
 
 def test_a_minute_without_answers_is_a_gap_in_the_line() -> None:
-    line = line_plot([[100.0, 200.0, None, 50.0]]).lines[0]
-    strokes = [re.findall(r"[\d.]+ [\d.]+", stroke) for stroke in line.split("M") if stroke]
-    assert [len(points) for points in strokes] == [2, 2]
-    assert len(set(strokes[1])) == 1  # a lone minute is a dot
+    plot = line_plot([[100.0, 200.0, None, 50.0]])
+    strokes = [stroke.split("L") for stroke in plot.lines[0].split("M") if stroke]
+    assert [len(points) for points in strokes] == [2, 1]
+    assert plot.dots[0].count("h0") == 3
 
 
 def test_timeline_shares_add_up() -> None:

@@ -61,7 +61,7 @@ async def test_an_hour_of_answers_is_drawn_and_tabled(
         record(site)
     page = (await client.get("/status")).text
     assert page.count('<rect class="plot-bar"') == 2
-    assert page.count('<path class="plot-line') == 2
+    assert page.count('<path class="plot-dots') == 2
     assert "3 in the last hour, at most 3 in one minute." in page
     assert "183 tokens in the last hour." in page
     for title in re.findall(r'aria-labelledby="(plot-\w+)-title plot-\w+-summary"', page):

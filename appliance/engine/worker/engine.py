@@ -79,6 +79,10 @@ class Engine:
         """Begin to take jobs, on this loop."""
         self._backend.start(loop, on_fatal)
 
+    def close(self) -> None:
+        """Stop the library's thread. Jobs that still run may never end."""
+        self._backend.close()
+
     async def chat_job(
         self,
         messages: Sequence[Message],

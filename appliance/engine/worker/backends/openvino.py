@@ -31,6 +31,7 @@ TOKENS_PER_STEP = 128
 KV_BLOCK_TOKENS = 32  # fixed by the library's CPU plug-in
 _LOOP_TURNS = 6
 _WARM_UP_TOKENS = 40
+_LARGEST_MIN_P = 1 - 2**-24  # the library wants less than 1
 # Only so that a loop that is busy for long does not hold up everybody's tokens.
 _LONGEST_HANDOVER_SECONDS = 0.25
 
@@ -181,7 +182,7 @@ class OpenVinoBackend:
         if config.do_sample:
             config.temperature = sampling.temperature
             config.top_p = sampling.top_p
-            config.min_p = sampling.min_p
+            config.min_p = min(sampling.min_p, _LARGEST_MIN_P)
             if sampling.top_k:
                 config.top_k = sampling.top_k
             # The library's own default is always the same seed, so always the same answer.
