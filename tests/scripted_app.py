@@ -35,13 +35,13 @@ class ScriptedAppliance:
     engine: ScriptedEngine
     settings: Settings
 
-    def rows_so_far(self, path: str) -> Rows:
+    def rows_so_far(self, path: str, *, after: str = "") -> Rows:
         """Requests for this path with their generations, oldest first, open ones too."""
         database = Database(self.settings.effective_database_url)
         query = (
             select(RequestRecord, GenerationRecord)
             .join(GenerationRecord, isouter=True)
-            .where(RequestRecord.path == path)
+            .where(RequestRecord.path == path, RequestRecord.id > after)
             .order_by(RequestRecord.id)
         )
         try:
@@ -50,14 +50,18 @@ class ScriptedAppliance:
         finally:
             database.close()
 
-    def rows(self, path: str, *, after: int = 0, count: int = 1) -> Rows:
-        """The rows that come after the first `after`, once there are `count` and all are closed."""
+    def rows(self, path: str, *, after: str = "", count: int = 1) -> Rows:
+        """The rows that came after the mark, once there are `count` and all are closed."""
         for _ in range(500):
-            rows = self.rows_so_far(path)[after:]
+            rows = self.rows_so_far(path, after=after)
             if len(rows) >= count and all(request.status is not None for request, _ in rows):
                 return rows
             time.sleep(0.01)
         raise AssertionError(f"fewer than {count} closed rows for {path}")
+
+    def mark(self) -> str:
+        """The id of a request made now: whatever comes later has a greater one."""
+        return str(httpx2.get(self.url + "/health").headers["x-request-id"])
 
     def key(self, name: str, **options: Any) -> str:
         """The secret of a new key, made beside the running appliance as the command line does."""

@@ -29,7 +29,7 @@ def test_unknown_paths_answer_in_the_dialect_of_their_place(client: httpx2.Clien
 
 
 def test_a_refused_request_has_a_row_too(client: httpx2.Client, house: ScriptedAppliance) -> None:
-    before = len(house.rows_so_far("/v1/completions"))
+    before = house.mark()
     client.post("/v1/completions", json={"prompt": "say x", "temperature": 9})
     client.post("/v1/completions", json={"prompt": "say x"}, headers={"api-key": "no"})
     bad, unknown = (row for row, _ in house.rows("/v1/completions", after=before, count=2))
@@ -64,7 +64,7 @@ def test_a_rebound_name_is_not_this_machine(client: httpx2.Client) -> None:
 def test_a_forged_forwarding_header_makes_nobody_the_owner(
     client: httpx2.Client, house: ScriptedAppliance
 ) -> None:
-    before = len(house.rows_so_far("/v1/models"))
+    before = house.mark()
     answer = client.get("/v1/models", headers={"x-forwarded-for": "127.0.0.1"})
     assert answer.status_code == 401
     row, _ = house.rows("/v1/models", after=before)[0]

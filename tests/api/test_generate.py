@@ -40,7 +40,7 @@ def test_raw_is_no_chat_turn(client: httpx2.Client, house: ScriptedAppliance) ->
 def test_streaming_sends_texts_then_the_outcome(
     client: httpx2.Client, house: ScriptedAppliance
 ) -> None:
-    before = len(house.rows_so_far("/generate"))
+    before = house.mark()
     with client.stream("POST", "/generate", json={"prompt": "say a b", "stream": True}) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["x-accel-buffering"] == "no"
@@ -117,7 +117,7 @@ def test_a_client_that_leaves_frees_the_engine_and_the_row_says_so(
 ) -> None:
     house.engine.left.clear()
     house.engine.started.clear()
-    before = len(house.rows_so_far("/generate"))
+    before = house.mark()
     with (
         httpx2.Client(base_url=house.url, timeout=0.5) as impatient,
         pytest.raises(httpx2.ReadTimeout),
