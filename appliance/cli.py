@@ -172,7 +172,7 @@ def lifetime(text: str) -> timedelta:
 def main() -> None:
     """Run a command; what the user can mend is a sentence, not a traceback."""
     try:
-        app()
+        app(prog_name="launcher.py")
     except ApplianceError as error:
         typer.echo(error, err=True)
         sys.exit(1)
