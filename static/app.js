@@ -136,7 +136,24 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-document.addEventListener("htmx:load", (event) => addCopyButtons(event.detail.elt));
+/** The server writes times of its own zone; a reader elsewhere sees theirs. */
+function localTimes(part) {
+  for (const time of part.querySelectorAll("time[data-local]")) {
+    const style = { dateStyle: "medium", timeStyle: "medium" };
+    time.textContent = new Date(time.dateTime).toLocaleString(root.lang, style);
+  }
+}
+
+// A tab that nobody looks at need not ask how things are.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.target.matches("[data-pause-hidden]")) event.preventDefault();
+});
+
+document.addEventListener("htmx:load", (event) => {
+  addCopyButtons(event.detail.elt);
+  localTimes(event.detail.elt);
+});
 addCopyButtons(document);
+localTimes(document);
 for (const area of document.querySelectorAll("textarea")) fit(area);
 if (document.querySelector("#messages .message") && !location.hash) toEnd();
