@@ -62,7 +62,8 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
 def _load_openvino(
     config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
 ) -> LoadedBackend:
-    from appliance.engine.worker.backends.openvino import OpenVinoBackend, open_pipeline
+    from appliance.engine.worker.backends.openvino import OpenVinoBackend
+    from appliance.engine.worker.backends.openvino_pipeline import open_pipeline
 
     def opened(model: Path, *, save: bool = False) -> LoadedBackend:
         pipeline = open_pipeline(

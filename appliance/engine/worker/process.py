@@ -23,7 +23,7 @@ from appliance.engine.worker.events import EventWriter, claim_stdout
 from appliance.engine.worker.failure import LoadFailure, explain
 
 if TYPE_CHECKING:
-    from appliance.engine.worker.server import Slot
+    from appliance.engine.worker.generation import Slot
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,8 @@ def _serve(
     # Only now: the parent knows the port while these are being imported.
     import uvicorn
 
-    from appliance.engine.worker.server import Slot, create_app
+    from appliance.engine.worker.generation import Slot
+    from appliance.engine.worker.server import create_app
 
     slot = Slot()
     settings = uvicorn.Config(

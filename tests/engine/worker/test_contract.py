@@ -132,7 +132,10 @@ async def test_penalties_change_a_repeating_answer(client: httpx2.AsyncClient) -
 
 
 async def test_content_may_be_text_parts(client: httpx2.AsyncClient) -> None:
-    parts = [{"type": "text", "text": "What is the capital "}, {"type": "text", "text": "of France?"}]
+    parts = [
+        {"type": "text", "text": "What is the capital "},
+        {"type": "text", "text": "of France?"},
+    ]
     assert await text_of(client, messages=[{"role": "user", "content": parts}]) == await text_of(
         client
     )
@@ -144,7 +147,10 @@ async def test_content_may_be_text_parts(client: httpx2.AsyncClient) -> None:
         ({"logit_bias": {"1": 2}}, "logit_bias"),
         ({"tools": []}, "tools"),
         ({"chat_template_kwargs": {"colour": "red"}}, "chat_template_kwargs.colour"),
-        ({"chat_template_kwargs": {"enable_thinking": True}}, "chat_template_kwargs.enable_thinking"),
+        (
+            {"chat_template_kwargs": {"enable_thinking": True}},
+            "chat_template_kwargs.enable_thinking",
+        ),
     ],
 )
 async def test_what_is_not_known_is_refused_by_name(
@@ -218,7 +224,9 @@ async def test_key_is_wanted(worker: RunningWorker) -> None:
             assert (await stranger.get("/health")).json() == {"status": "ready"}
 
 
-async def test_models_names_the_one_model(client: httpx2.AsyncClient, worker: RunningWorker) -> None:
+async def test_models_names_the_one_model(
+    client: httpx2.AsyncClient, worker: RunningWorker
+) -> None:
     models = (await client.get("/v1/models")).json()["data"]
     assert [model["id"] for model in models] == [worker.config.model]
 

@@ -19,7 +19,7 @@ from appliance.engine.worker.loading import load_engine
 from tests.engine.worker.conftest import no_progress
 
 pytestmark = pytest.mark.anyio
-BOUND_SECONDS = 60
+BOUND_SECONDS = 100
 
 
 @asynccontextmanager
@@ -59,12 +59,13 @@ async def test_packaged_model_knows_its_words(
         config = replace(transformers_config, source=openvino_config.source, precision="gguf")
     async with started(config) as (engine, _):
         answer = await say(engine, "What is the capital of France?")
-        assert answer.startswith("The capital of France is Paris")
-        many = await asyncio.gather(
-            *(say(engine, f"What is the capital of {name}?") for name in ("France", "Italy")),
+        assert answer == "The capital of France is Paris."
+        other = await say(engine, "Name a colour.", max_tokens=6)
+        together = await asyncio.gather(
+            say(engine, "What is the capital of France?"),
+            say(engine, "Name a colour.", max_tokens=6),
         )
-        assert answer == many[0]
-        assert "Rome" in many[1]
+        assert together == [answer, other]
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4", "bf16"])

@@ -115,9 +115,7 @@ def test_unreachable_hub_is_told_from_a_missing_model(
     with socket.create_server(("127.0.0.1", 0)) as closed:
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
     source = ModelSource("hub", "Qwen/Qwen3-0.6B")
-    with running(
-        openvino_config, tmp_path / "log", source=source, hub_endpoint=endpoint
-    ) as worker:
+    with running(openvino_config, tmp_path / "log", source=source, hub_endpoint=endpoint) as worker:
         event = worker.wait_for("failed", "ready")
         assert event["code"] == "hub_unreachable", event
         assert worker.end() == 1

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from appliance.engine.worker.backends.sampler import SLICE, Row, mark_choices
 from appliance.engine.worker.sampling import NEUTRAL, TokenSampling

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -76,7 +76,7 @@ def test_streamed_text_ends_where_the_whole_one_does(
     text: str, stops: list[str], cuts: list[int]
 ) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(places)]
     cutter = StopStrings(stops)
     shown = list(accumulate([*map(cutter.feed, pieces), cutter.flush()]))[-1]
     ends = [text.index(stop) for stop in stops if stop in text]

@@ -1,6 +1,6 @@
 """OpenVINO GenAI's continuous batching: the fastest engine here without a card.
 
-All contact with the library is in this file. One thread owns the pipeline. The library holds
+All contact with the library is here and in `openvino_pipeline`. One thread owns the pipeline. The library holds
 Python's lock for a whole `step`, so the event loop gets its turns between steps: after each one
 the thread hands its tokens over and waits until the loop has had a few rounds, which is what a
 new connection needs to become a submitted request.
@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import openvino
 import openvino_genai as genai
 
 from appliance.engine.worker.backends.base import OnFatal, Step, TokenStream
+from appliance.engine.worker.backends.openvino_pipeline import generation_config
 from appliance.engine.worker.sampling import SAMPLING_PARAMETERS, TokenSampling
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-# Tokens of one step. A long prompt is read in pieces of this size, and running answers stall for
-# one piece: 128 keeps the stall at a third of 512's and reads a prompt no slower (bench/worker.py).
-TOKENS_PER_STEP = 128
-KV_BLOCK_TOKENS = 32  # fixed by the library's CPU plug-in
 _LOOP_TURNS = 6
 _WARM_UP_TOKENS = 40
-_LARGEST_MIN_P = 1 - 2**-24  # the library wants less than 1
 # Only so that a loop that is busy for long does not hold up everybody's tokens.
 _LONGEST_HANDOVER_SECONDS = 0.25
 
@@ -39,33 +31,6 @@ _FINISH = {
     genai.GenerationFinishReason.STOP: "stop",
     genai.GenerationFinishReason.LENGTH: "length",
 }
-
-
-def open_pipeline(
-    model: Path,
-    *,
-    kv_tokens: int,
-    max_concurrency: int,
-    threads: int | None,
-    save_converted: bool = False,
-) -> genai.ContinuousBatchingPipeline:
-    """Load a GGUF file, or a folder with `openvino_model.xml`. Blocks for seconds to minutes.
-
-    `save_converted` writes the folder's two files beside a GGUF file, which load much faster.
-    """
-    scheduler = genai.SchedulerConfig()
-    # Every running request wastes part of its last block.
-    scheduler.num_kv_blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + max_concurrency
-    scheduler.max_num_batched_tokens = max(TOKENS_PER_STEP, 2 * max_concurrency)
-    scheduler.max_num_seqs = max_concurrency
-    scheduler.dynamic_split_fuse = True
-    scheduler.enable_prefix_caching = True
-    properties: dict[str, Any] = {}
-    if threads:
-        properties["INFERENCE_NUM_THREADS"] = threads
-    if save_converted:
-        properties["enable_save_ov_model"] = True
-    return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", properties)
 
 
 class OpenVinoBackend:
@@ -156,7 +121,9 @@ class OpenVinoBackend:
     def _add(self, stream: TokenStream) -> Any:
         self._ids += 1
         ids = openvino.Tensor(np.array([stream.prompt], dtype=np.int64))
-        handle = self._pipeline.add_request(self._ids, ids, self._config(stream))
+        handle = self._pipeline.add_request(
+            self._ids, ids, generation_config(stream, self._end_tokens)
+        )
         self._running[stream] = handle
         return handle
 
@@ -167,28 +134,6 @@ class OpenVinoBackend:
             if not self._running:
                 # The library lets go of a cancelled request in its next step.
                 self._pipeline.step()
-
-    def _config(self, stream: TokenStream) -> genai.GenerationConfig:
-        sampling = stream.sampling
-        config = genai.GenerationConfig()
-        config.apply_chat_template = False
-        config.max_new_tokens = stream.max_tokens
-        config.stop_token_ids = self._end_tokens
-        config.eos_token_id = min(self._end_tokens, default=-1)
-        config.presence_penalty = sampling.presence_penalty
-        config.frequency_penalty = sampling.frequency_penalty
-        config.repetition_penalty = sampling.repetition_penalty
-        config.do_sample = not sampling.greedy
-        if config.do_sample:
-            config.temperature = sampling.temperature
-            config.top_p = sampling.top_p
-            config.min_p = min(sampling.min_p, _LARGEST_MIN_P)
-            if sampling.top_k:
-                config.top_k = sampling.top_k
-            # The library's own default is always the same seed, so always the same answer.
-            seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
-            config.rng_seed = seed % 2**64
-        return config
 
     def _collect(self) -> list[tuple[TokenStream, Step | str]]:
         """New tokens of every running request; those that have ended are no longer running."""
