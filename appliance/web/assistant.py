@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Response
+from fastapi.responses import HTMLResponse
 
 from appliance.domain import GenerationRequest, Phrase, Sampling
 from appliance.errors import InvalidRequest, NotFound
@@ -46,11 +47,15 @@ class OrderForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantView:
-    """`run` is the answer beside the form, once something has been ordered."""
+    """`run` is the answer beside the form, once something has been ordered.
+
+    `mended` makes the form find its own place when it comes along with the answer.
+    """
 
     assistant: Assistant
     form: OrderForm
     run: Run | None = None
+    mended: bool = False
     human_languages: Mapping[str, str]
     code_languages: Mapping[str, str]
 
@@ -73,7 +78,9 @@ async def order(
     text: Annotated[str, Form()] = "",
     language: Annotated[str, Form()] = "",
     target: Annotated[str, Form()] = "",
+    mended: Annotated[bool, Form()] = False,
 ) -> Response:
+    """`mended` comes from a form that shows a problem, and which then has to be drawn anew."""
     assistant = _assistant(page)
     try:
         wanted = check_order(assistant, task=task, text=text, language=language, target=target)
@@ -83,13 +90,7 @@ async def order(
             wrong_field=error.param, problem=error.phrase,
         )  # fmt: skip
         return _refuse(page, form)
-    run = _start(page, assistant, wanted)
-    place = f"/{assistant.id}/{run.id}"
-    if not page.wants_fragment:
-        return page.redirect(f"{place}#result")
-    response = page.render(TEMPLATE, _view(page, _form(wanted), run), block="result")
-    response.headers["HX-Push-Url"] = place
-    return response
+    return _answer(page, _start(page, assistant, wanted), wanted, mended=mended)
 
 
 @router.get("/write/{run_id}")
@@ -124,7 +125,7 @@ async def stop(page: PageDep, run_id: str) -> Response:
         found[0].stop()
     if page.wants_fragment:
         return Response(status_code=204)
-    return page.redirect(f"/{_assistant(page).id}/{run_id}#result")
+    return page.redirect(f"/{_assistant(page).id}/{run_id}")
 
 
 def _assistant(page: Page) -> Assistant:
@@ -158,6 +159,18 @@ async def _kept_by_the_ledger(run: Run) -> None:
     """The gateway writes the generation down; pages need no copy of their own."""
 
 
+def _answer(page: Page, run: Run, wanted: Order, *, mended: bool) -> Response:
+    """The way to the result's own page, or for htmx the result itself."""
+    place = f"/{_assistant(page).id}/{run.id}"
+    if not page.wants_fragment:
+        return page.redirect(place)
+    view = _view(page, _form(wanted), run, mended=mended)
+    html = page.html(TEMPLATE, view, block="result")
+    if mended:
+        html += page.html(TEMPLATE, view, block="form")
+    return HTMLResponse(html, headers={"HX-Push-Url": place, "Cache-Control": "no-store"})
+
+
 def _refuse(page: Page, form: OrderForm) -> Response:
     """The form again, with the problem at its field; the result beside it stays."""
     block = "form" if page.wants_fragment else None
@@ -173,11 +186,14 @@ def _form(wanted: Order) -> OrderForm:
     )
 
 
-def _view(page: Page, form: OrderForm, run: Run | None = None) -> AssistantView:
+def _view(
+    page: Page, form: OrderForm, run: Run | None = None, *, mended: bool = False
+) -> AssistantView:
     return AssistantView(
         assistant=_assistant(page),
         form=form,
         run=run,
+        mended=mended,
         human_languages=HUMAN_LANGUAGES,
         code_languages=CODE_LANGUAGES,
     )

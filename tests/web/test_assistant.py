@@ -38,9 +38,7 @@ async def ordered(client: httpx2.AsyncClient, path: str = "/write", **form: str)
     """Sends a form and returns where the result will be."""
     answer = await client.post(path, data={"task": "polish", "text": "helo world"} | form)
     assert answer.status_code == 303, answer.text
-    place, part = str(answer.headers["location"]).split("#")
-    assert part == "result"
-    return place
+    return str(answer.headers["location"])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +112,7 @@ async def test_stopping_keeps_what_was_said(site: Site, client: httpx2.AsyncClie
     site.gateway.script = ["So far", asyncio.Event()]
     place = await ordered(client)
     answer = await client.post(f"{place}/stop")
-    assert (answer.status_code, answer.headers["location"]) == (303, f"{place}#result")
+    assert (answer.status_code, answer.headers["location"]) == (303, place)
     await over(site, place)
     page = (await client.get(place)).text
     assert "Stopped." in page
@@ -189,6 +187,16 @@ async def test_a_mistake_is_told_at_its_field(
     assert ("<html" in answer.text) is not bool(headers)
     assert answer.headers["hx-retarget"] == "#order"
     assert site.gateway.asked == []
+
+
+async def test_a_mended_form_loses_its_problem(client: httpx2.AsyncClient) -> None:
+    wrong = await client.post("/write", data={"task": "polish", "text": ""}, headers=HTMX)
+    assert 'name="mended" value="true"' in wrong.text
+    form = {"task": "polish", "text": "helo", "mended": "true"}
+    mended = (await client.post("/write", data=form, headers=HTMX)).text
+    assert 'id="result"' in mended
+    assert re.search(r'<form[^>]*id="order"[^>]*hx-swap-oob="true"', mended)
+    assert "text-problem" not in mended
 
 
 async def test_somebody_elses_result_cannot_be_opened(
