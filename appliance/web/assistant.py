@@ -17,13 +17,14 @@ from fastapi.responses import HTMLResponse
 from appliance.domain import GenerationRequest, Phrase, Sampling
 from appliance.errors import InvalidRequest, NotFound
 from appliance.web.page import Page, PageDep, PageRoute
-from appliance.web.runs import Run
+from appliance.web.run import Run
 from appliance.web.streaming import stream
 from appliance.web.tasks import (
     CODE_LANGUAGES,
     HUMAN_LANGUAGES,
     Assistant,
     Order,
+    answer_limit,
     check_order,
     compose,
     load_assistant,
@@ -145,7 +146,10 @@ def _start(page: Page, assistant: Assistant, wanted: Order) -> Run:
     facts = page.parts.engine.status.facts
     request = GenerationRequest(
         prompt=compose(assistant, wanted, page.language),
-        sampling=Sampling(temperature=wanted.task.temperature),
+        sampling=Sampling(
+            temperature=wanted.task.temperature,
+            max_tokens=answer_limit(wanted.text, facts.context_length) if facts else None,
+        ),
         # These tasks are short; where the model can think first, it is told not to.
         enable_thinking=False if facts and facts.thinking else None,
     )

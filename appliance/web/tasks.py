@@ -19,6 +19,7 @@ from appliance.errors import InvalidRequest
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "assistants"
 MAX_CHARACTERS = 200_000
+AMPLE_ANSWER_TOKENS = 2048
 
 Target = Literal["human", "code"]
 
@@ -146,6 +147,16 @@ def compose(assistant: Assistant, order: Order, reader: str) -> tuple[Message, .
         Message("system", assistant.system[tongue]),
         Message("user", f"{_fenced(order)}\n\n{instruction}"),
     )
+
+
+def answer_limit(text: str, context_length: int) -> int | None:
+    """Most tokens that an answer about `text` needs, so that a small model does not ramble on.
+
+    None, which leaves it to the engine, where the limit and a text of a token a character might
+    not fit into the context together: a limit must never be the reason for a refusal.
+    """
+    limit = max(AMPLE_ANSWER_TOKENS, 2 * len(text))
+    return limit if len(text) + limit + 512 <= context_length else None
 
 
 def _fenced(order: Order) -> str:

@@ -13,6 +13,7 @@ from appliance.web.tasks import (
     MAX_CHARACTERS,
     Assistant,
     Task,
+    answer_limit,
     check_order,
     compose,
     load_assistant,
@@ -112,6 +113,16 @@ def test_a_bad_order_names_its_field(values: dict[str, str], param: str) -> None
     with pytest.raises(InvalidRequest) as refused:
         check_order(ASSISTANTS["code"], **values)
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("characters", "context", "limit"),
+    [(10, 8192, 2048), (2000, 8192, 4000), (5000, 8192, None), (10, 2048, None)],
+)
+def test_an_answer_is_limited_only_where_that_cannot_refuse_it(
+    characters: int, context: int, limit: int | None
+) -> None:
+    assert answer_limit("x" * characters, context) == limit
 
 
 def test_a_text_that_is_too_long_is_told_the_numbers() -> None:
