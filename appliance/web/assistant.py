@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Response
 from fastapi.responses import HTMLResponse
 
-from appliance.domain import GenerationRequest, Phrase, Sampling
+from appliance.domain import Phrase
 from appliance.errors import InvalidRequest, NotFound
 from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.run import Run
@@ -24,9 +24,8 @@ from appliance.web.tasks import (
     HUMAN_LANGUAGES,
     Assistant,
     Order,
-    answer_limit,
     check_order,
-    compose,
+    generation_request,
     load_assistant,
 )
 
@@ -144,15 +143,7 @@ def _find(page: Page, run_id: str) -> tuple[Run, Order] | None:
 
 def _start(page: Page, assistant: Assistant, wanted: Order) -> Run:
     facts = page.parts.engine.status.facts
-    request = GenerationRequest(
-        prompt=compose(assistant, wanted, page.language),
-        sampling=Sampling(
-            temperature=wanted.task.temperature,
-            max_tokens=answer_limit(wanted.text, facts.context_length) if facts else None,
-        ),
-        # These tasks are short; where the model can think first, it is told not to.
-        enable_thinking=False if facts and facts.thinking else None,
-    )
+    request = generation_request(assistant, wanted, page.language, facts)
     return page.parts.runs.start(
         page.request_id, request, page.caller,
         request_id=page.request_id, keep=_kept_by_the_ledger, about=wanted,

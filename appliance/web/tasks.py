@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from appliance.domain import Message
+from appliance.domain import GenerationRequest, Message, Sampling
+from appliance.engine.config import EngineFacts
 from appliance.errors import InvalidRequest
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "assistants"
@@ -146,6 +147,19 @@ def compose(assistant: Assistant, order: Order, reader: str) -> tuple[Message, .
     return (
         Message("system", assistant.system[tongue]),
         Message("user", f"{_fenced(order)}\n\n{instruction}"),
+    )
+
+
+def generation_request(
+    assistant: Assistant, order: Order, reader: str, facts: EngineFacts | None
+) -> GenerationRequest:
+    """What to ask of the engine that `facts` describe (None while it is being loaded)."""
+    limit = answer_limit(order.text, facts.context_length) if facts else None
+    return GenerationRequest(
+        prompt=compose(assistant, order, reader),
+        sampling=Sampling(temperature=order.task.temperature, max_tokens=limit),
+        # These tasks are short; where the model can think first, it is told not to.
+        enable_thinking=False if facts and facts.thinking else None,
     )
 
 
