@@ -11,11 +11,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 from fastapi.responses import PlainTextResponse
 
-from appliance.domain import GenerationRequest
 from appliance.errors import InvalidRequest
 from appliance.ledger.tables import ConversationMessage
-from appliance.ledger.views import ConversationDetail
-from appliance.web.chat_messages import bubble, for_model, keeper, title_of
+from appliance.web.chat_asking import at_rest, check_prompt, put_question, start_answer
+from appliance.web.chat_messages import bubble, title_of
 from appliance.web.chat_views import (
     CHAT,
     CHATS,
@@ -57,10 +56,10 @@ async def chats(page: PageDep, before: str | None = None) -> Response:
 @router.post("/chat")
 async def begin(page: PageDep, prompt: Prompt = "", thinking: Thinking = False) -> Response:
     """The first question makes the conversation."""
-    _check(prompt)
+    check_prompt(prompt)
     conversations, owner = page.parts.conversations, page.caller.name
     made = await conversations.create(owner, title=title_of(prompt))
-    await _ask(page, await conversations.get(made.id, owner), prompt, thinking)
+    await put_question(page, await conversations.get(made.id, owner), prompt, thinking)
     place = f"/chat/{made.id}"
     if not page.wants_fragment:
         return page.redirect(place)
@@ -74,9 +73,9 @@ async def begin(page: PageDep, prompt: Prompt = "", thinking: Thinking = False) 
 async def ask(
     page: PageDep, conversation_id: str, prompt: Prompt = "", thinking: Thinking = False
 ) -> Response:
-    _check(prompt)
-    conversation = await _at_rest(page, conversation_id)
-    question, answer = await _ask(page, conversation, prompt, thinking)
+    check_prompt(prompt)
+    conversation = await at_rest(page, conversation_id)
+    question, answer = await put_question(page, conversation, prompt, thinking)
     if not page.wants_fragment:
         return page.redirect(f"/chat/{conversation_id}#{answer.id}")
     view = ChatView(
@@ -122,7 +121,7 @@ async def retry(
     page: PageDep, conversation_id: str, message_id: str, thinking: Thinking = False
 ) -> Response:
     """Asks the last question again; the new answer takes the old one's place."""
-    found = await _at_rest(page, conversation_id)
+    found = await at_rest(page, conversation_id)
     last = found.messages[-1]
     if last.id != message_id or last.role != "assistant":
         raise InvalidRequest("Only the last answer of a conversation can be asked for again.")
@@ -135,7 +134,7 @@ async def retry(
         error="",
         request_id=page.request_id,
     )
-    _start(page, message_id, found.messages[:-1], thinking)
+    start_answer(page, message_id, found.messages[:-1], thinking)
     if not page.wants_fragment:
         return page.redirect(f"/chat/{conversation_id}#{message_id}")
     message = await message_of(page, conversation_id, message_id)
@@ -155,52 +154,6 @@ async def delete(page: PageDep, conversation_id: str) -> Response:
     await stop(page, conversation_id)
     await page.parts.conversations.delete(conversation_id, page.caller.name)
     return page.redirect("/")
-
-
-async def _ask(
-    page: Page, found: ConversationDetail, prompt: str, thinking: bool
-) -> tuple[ConversationMessage, ConversationMessage]:
-    """Writes down the question and an empty answer, and sets the answer going."""
-    conversations, owner = page.parts.conversations, page.caller.name
-    place = found.conversation.id
-    question = await conversations.add_message(place, owner, role="user", content=prompt.strip())
-    answer = await conversations.add_message(
-        place,
-        owner,
-        role="assistant",
-        content="",
-        status="streaming",
-        request_id=page.request_id,
-    )
-    _start(page, answer.id, (*found.messages, question), thinking)
-    return question, answer
-
-
-def _start(
-    page: Page, answer_id: str, messages: tuple[ConversationMessage, ...], thinking: bool
-) -> None:
-    facts = page.parts.engine.status.facts
-    wish = thinking if facts is not None and facts.thinking else None
-    page.parts.runs.start(
-        answer_id,
-        GenerationRequest(prompt=for_model(messages), enable_thinking=wish),
-        page.caller,
-        request_id=page.request_id,
-        keep=keeper(page.parts.conversations, answer_id, page.caller.name),
-    )
-
-
-async def _at_rest(page: Page, conversation_id: str) -> ConversationDetail:
-    """The conversation, unless an answer is still being written in it."""
-    found = await page.parts.conversations.get(conversation_id, page.caller.name)
-    if any(message.status == "streaming" for message in found.messages):
-        raise InvalidRequest("An answer is still being written here. Stop it, or wait for its end.")
-    return found
-
-
-def _check(prompt: str) -> None:
-    if not prompt.strip():
-        raise InvalidRequest("The message is empty. Write what you want to know.", param="prompt")
 
 
 def _message_view(

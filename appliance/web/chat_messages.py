@@ -14,7 +14,7 @@ from appliance.errors import ContextExceeded
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.tables import ConversationMessage, MessageStatus
 from appliance.web import markdown
-from appliance.web.runs import Keep, Run, State
+from appliance.web.run import Keep, Run, State
 
 TITLE_LENGTH = 60
 INTERRUPTED = Phrase("The appliance was stopped while this answer was being written.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -14,11 +13,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from appliance.domain import Phrase
-from appliance.engine.status import EngineStatus
 from appliance.errors import ApplianceError, InvalidRequest, NotAuthenticated
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 from appliance.web import i18n, rendering
+from appliance.web.frame import ErrorView, Frame
 from appliance.web.parts import WebParts
 from appliance.web.security import check_same_origin, secure_headers
 
@@ -27,30 +26,6 @@ if TYPE_CHECKING:
 
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What every template knows besides its view's fields."""
-
-    language: str
-    theme: str
-    path: str
-    caller_name: str | None
-    is_admin: bool
-    via_session: bool
-    engine: EngineStatus
-    demo: bool
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorView:
-    """An error as a page: `title` and `message` are already in the reader's language."""
-
-    status: int
-    title: str
-    message: str
 
 
 class OpenPage:

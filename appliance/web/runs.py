@@ -1,132 +1,29 @@
 """Generations that pages have started, each in a task of its own.
 
-A run does not know who watches: any number of tabs, or none, may follow it, and it goes on when
-the last one closes. It keeps what was said so far, so whoever comes late is shown everything.
+It goes on when the last tab that follows it closes, and is written down as it grows, so that
+neither a closed tab nor a crash loses more than a moment of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from appliance.domain import (
-    Admitted,
-    Event,
-    Finished,
-    GenerationRequest,
-    Phrase,
-    ReasoningDelta,
-    TextDelta,
-)
+from appliance.domain import GenerationRequest
 from appliance.engine.status import Engine
 from appliance.errors import ApplianceError, EngineFailed
 from appliance.gateway.identity import Caller
+from appliance.web.run import Keep, Run, State
 
 if TYPE_CHECKING:
     from appliance.web.parts import Generator
-
-State = Literal["waiting", "running", "done", "stopped", "failed"]
-Keep = Callable[["Run"], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 LOADING = ("starting", "loading", "restarting")
 SAVE_EVERY_SECONDS = 1.0
 FINISHED_RUNS_KEPT = 200
-
-
-class Run:
-    """One generation: `text` and `reasoning` only ever grow until `state` is an end."""
-
-    def __init__(
-        self, run_id: str, owner: str, request: GenerationRequest, about: object = None
-    ) -> None:
-        self.id = run_id
-        self.owner = owner
-        self.request = request
-        self.about = about
-        self.state: State = "waiting"
-        self.text = ""
-        self.reasoning = ""
-        self.failure: ApplianceError | None = None
-        self.finished: Finished | None = None
-        self.started = time.monotonic()
-        self.first_token: float | None = None
-        self.last_token = 0.0
-        self.deltas = 0
-        self.over = False
-        self._changed = asyncio.Event()
-        self._work: asyncio.Task[None] | None = None
-
-    @property
-    def error(self) -> Phrase | None:
-        return self.failure.phrase if self.failure else None
-
-    def stop(self) -> None:
-        """Ends the work in the engine; what was said stays. Safe to call at any time."""
-        if self._work is not None:
-            self._work.cancel()
-
-    async def ended(self) -> None:
-        """Waits until it is over and written down."""
-        async for _ in self.changes():
-            pass
-
-    async def changes(self, *, at_least_every: float | None = None) -> AsyncIterator[None]:
-        """Yields at once and after every change, quick changes as one; ends when it is over.
-
-        With `at_least_every` seconds it also yields when nothing has changed for that long.
-        """
-        while True:
-            changed = self._changed
-            yield
-            if self.over:
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), at_least_every)
-
-    def take(self, event: Event) -> None:
-        match event:
-            case Admitted():
-                self.state = "running"
-            case TextDelta(text):
-                self.text += text
-                self._count()
-            case ReasoningDelta(text):
-                self.reasoning += text
-                self._count()
-            case Finished():
-                self.finished = event
-        self._wake()
-
-    def end(self) -> None:
-        """Nothing will change any more; whoever follows is told."""
-        self.over = True
-        self._wake()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it was asked."""
-        return time.monotonic() - self.started
-
-    @property
-    def rate(self) -> float | None:
-        """Tokens a second since the first one, once that can be told."""
-        spent = self.last_token - self.first_token if self.first_token else 0.0
-        return (self.deltas - 1) / spent if spent > 0.2 else None
-
-    def _count(self) -> None:
-        self.deltas += 1
-        self.last_token = time.monotonic()
-        self.first_token = self.first_token or self.last_token
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 class Runs:
@@ -153,8 +50,8 @@ class Runs:
         `about` is the page's own note on what the run is for; nobody else looks at it.
         """
         run = self._runs[run_id] = Run(run_id, caller.name, request, about)
-        run._work = asyncio.create_task(self._generate(run, caller, request_id))
-        watch = asyncio.create_task(_watch(run, run._work, keep))
+        run.work = asyncio.create_task(self._generate(run, caller, request_id))
+        watch = asyncio.create_task(_watch(run, run.work, keep))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
         self._forget_old()

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from appliance.web import formats
 from appliance.web.markdown import GrowingMarkdown
 from appliance.web.page import OpenPage
-from appliance.web.runs import Run
+from appliance.web.run import Run
 from appliance.web.sse import event, event_stream
 
 # Faster than the eye needs is only work: changes within this time are sent as one.

@@ -11,7 +11,8 @@ import pytest
 from appliance.domain import GenerationRequest, Message, ReasoningDelta
 from appliance.errors import QueueFull
 from appliance.gateway.identity import Caller
-from appliance.web.runs import Run, Runs
+from appliance.web.run import Run
+from appliance.web.runs import Runs
 from tests.web.site import ScriptedEngine, ScriptedGateway
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,31 @@
+"""What templates know besides their own view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.engine.status import EngineStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every template knows besides its view's fields."""
+
+    language: str
+    theme: str
+    path: str
+    caller_name: str | None
+    is_admin: bool
+    via_session: bool
+    engine: EngineStatus
+    demo: bool
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """An error as a page: `title` and `message` are already in the reader's language."""
+
+    status: int
+    title: str
+    message: str
