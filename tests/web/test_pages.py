@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from jinja2 import meta
 
-from appliance.web import assets, chat_views, page, rendering
+from appliance.web import assets, chat_views, frame, rendering
 from appliance.web.banner import BannerView
 from tests.web.site import Site
 
@@ -152,7 +152,7 @@ async def test_static_files_come_compressed(client: httpx2.AsyncClient) -> None:
         ("chat.html", chat_views.ChatView),
         ("chats.html", chat_views.ChatsView),
         ("message.html", chat_views.MessageView),
-        ("error.html", page.ErrorView),
+        ("error.html", frame.ErrorView),
         ("banner.html", BannerView),
     ],
 )
