@@ -34,7 +34,7 @@ One file a page, one template a view. A page file has a module-level `router` (l
 How streaming is done
 ---------------------
 `parts.runs.start(...)` makes a `Run`: one generation in a task of its own, which lives on when the
-tab closes. The page shows `ui.stream(url, id)`; the route at `url` answers
+tab closes. The page shows `ui.stream(url, html, thoughts)`; the route at `url` answers
 `stream(page, run, finished)` of `web/streaming.py`, which sends Markdown as it settles and at last
 `finished()`, the HTML that takes the region's place. `run.stop()` stops it.
 

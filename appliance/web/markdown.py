@@ -35,6 +35,8 @@ _ATTRIBUTES = {
     **{tag: {"class"} for tag in ("code", "div", "span", "td", "th")},
 }
 _DIRECTED = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "th", "td"}
+GROWING = "growing"
+LONG_CODE = 4000  # characters
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SCHEMES = {"http", "https", "mailto"}
 
@@ -63,7 +65,7 @@ class GrowingMarkdown:
         # Not cached: each state of a growing text is seen once.
         return (
             _sanitise(_parser().render(settled)),
-            _sanitise(_parser().render(text[border:])),
+            _sanitise(_parser().render(text[border:], {GROWING: True})),
         )
 
 
@@ -122,6 +124,9 @@ def _render_code(
     words = token.info.split()
     language = words[0] if words else ""
     head = f'<div class="code-head"><span>{escape(language)}</span></div>'
+    if GROWING in env and len(token.content) > LONG_CODE:
+        # Coloured once it is settled: until then it is rendered anew with each frame.
+        language = ""
     code = f'<pre tabindex="0"><code>{_highlighted(token.content, language)}</code></pre>'
     return f'<div class="code-block">{head}{code}</div>\n'
 

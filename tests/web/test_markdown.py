@@ -94,6 +94,13 @@ def test_settled_blocks_are_sent_once_and_the_tail_stays_short() -> None:
     assert max(map(len, tails)) < 200
 
 
+def test_a_long_listing_is_coloured_once_it_is_whole() -> None:
+    listing = "```python\n" + "return 1\n" * 1000
+    growing = GrowingMarkdown()
+    assert 'class="k"' not in growing.update(listing)[1]
+    assert 'class="k"' in growing.update(listing + "```\n\nafter\nthat\n")[0]
+
+
 def test_an_open_fence_is_code_while_it_grows() -> None:
     assert '<pre tabindex="0"><code>' in render("```python\nx = 1")
     assert "```" not in render("```python\nx = 1")
