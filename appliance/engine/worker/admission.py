@@ -18,13 +18,14 @@ class Admission:
     def limit(self) -> int:
         return min(self.context_length, self.kv_tokens)
 
-    def admit(self, prompt_tokens: int, max_tokens: int | None) -> int:
+    def admit(self, prompt_tokens: int, max_tokens: int | None, field: str = "prompt") -> int:
         """How many tokens the answer may have: what was asked, or all that is left.
 
-        Raises ContextExceeded, which carries `prompt_tokens`, `max_tokens` and `limit`.
+        Raises ContextExceeded, which carries `prompt_tokens`, `max_tokens` and `limit`. `field` is
+        where the caller wrote the prompt.
         """
         if prompt_tokens == 0:
-            raise InvalidRequest("The prompt is empty. Write at least one word.", param="prompt")
+            raise InvalidRequest("The prompt is empty. Write at least one word.", param=field)
         left = self.limit - prompt_tokens
         if left >= (max_tokens or 1):
             return max_tokens or left
@@ -37,7 +38,7 @@ class Admission:
             raise ContextExceeded(
                 "The prompt has %(prompt_tokens)s tokens, and this model holds %(limit)s for "
                 "prompt and answer together. Shorten the prompt.",
-                param="messages",
+                param=field,
                 **numbers,
             )
         raise ContextExceeded(

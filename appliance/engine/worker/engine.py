@@ -128,11 +128,12 @@ class Engine:
         stop: Sequence[str],
     ) -> Job:
         clock = Clock(arrived=time.perf_counter())
+        field = "prompt" if add_special_tokens else "messages"
         resolved = resolve_sampling(sampling, self._defaults, self._backend.capabilities)
         ids = await self._encode(prompt, add_special_tokens)
         return Job(
             prompt=ids,
-            max_tokens=self._admission.admit(len(ids), max_tokens),
+            max_tokens=self._admission.admit(len(ids), max_tokens, field),
             sampling=resolved,
             answer=Answer(TextDecoder(self._tokenizer.bytes), splitter, stop),
             clock=clock,

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from appliance.engine.worker.events import EventWriter, claim_stdout
 from appliance.engine.worker.failure import LoadFailure, explain
 
 if TYPE_CHECKING:
+    from appliance.engine.worker.engine import Engine
     from appliance.engine.worker.generation import Slot
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class _Lifeline(threading.Thread):
 def _serve(
     config: EngineConfig, events: EventWriter, listener: socket.socket, lifeline: _Lifeline
 ) -> None:
+    # First of all, because it takes longest.
+    loading = _in_thread(lambda: _load(config, events))
     # Only now: the parent knows the port while these are being imported.
     import uvicorn
 
@@ -85,39 +89,53 @@ def _serve(
         create_app(slot, config.key), access_log=False, log_level="warning", lifespan="off"
     )
     server = uvicorn.Server(settings)
-    # Not `run` or `serve`: they would take the signals that are left to the parent.
     lifeline.stop_serving = lambda: setattr(server, "should_exit", True)
+
+    async def live() -> None:
+        opening = asyncio.create_task(_open(slot, loading, events))
+        # Not `run` or `serve`: they would take the signals that are left to the parent.
+        await server._serve(sockets=[listener])
+        opening.cancel()
+
     with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
-        loop = runner.get_loop()
-        loader = threading.Thread(
-            target=_load, args=(config, events, slot, loop), name="loader", daemon=True
-        )
-        loader.start()
-        runner.run(server._serve(sockets=[listener]))
+        runner.run(live())
         lifeline.served.set()
-    os._exit(0)
+        os._exit(0)
 
 
-def _load(
-    config: EngineConfig, events: EventWriter, slot: Slot, loop: asyncio.AbstractEventLoop
-) -> None:
-    """On its own thread. Ends the process when the model cannot be loaded."""
+def _in_thread(work: Callable[[], Engine]) -> Future[Engine]:
+    """Not an executor: those wait for their threads at the end, and ours may load for minutes."""
+    future: Future[Engine] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="loader", daemon=True).start()
+    return future
+
+
+def _load(config: EngineConfig, events: EventWriter) -> Engine:
     from appliance.engine.worker.loading import load_engine
 
+    return load_engine(config, events.progress)
+
+
+async def _open(slot: Slot, loading: Future[Engine], events: EventWriter) -> None:
+    """Open for business once the model is loaded; end the process when it cannot be."""
     try:
-        engine = load_engine(config, events.progress)
+        engine = await asyncio.wrap_future(loading)
     except Exception as error:
         failure = explain(error)
         log.error("cannot load: %s", failure, exc_info=error)
         fail(events, failure)
         return
-
-    def open_for_business() -> None:
-        engine.start(loop, on_fatal=lambda error: _die(loop, error))
-        slot.engine = engine
-        events.emit("ready", facts=asdict(engine.facts))
-
-    loop.call_soon_threadsafe(open_for_business)
+    loop = asyncio.get_running_loop()
+    engine.start(loop, on_fatal=lambda error: _die(loop, error))
+    slot.engine = engine
+    events.emit("ready", facts=asdict(engine.facts))
 
 
 def _die(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:

@@ -62,7 +62,7 @@ def tiny_folder(demo_folder: ModelFolder, tmp_path_factory: pytest.TempPathFacto
         initializer_range=0.3,
         tie_word_embeddings=True,  # such a model likes to repeat itself, which penalties change
     )
-    LlamaForCausalLM(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    LlamaForCausalLM(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(demo_folder.path / name, folder / name)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 2}))

@@ -65,7 +65,7 @@ async def test_packaged_model_knows_its_words(
             say(engine, "What is the capital of France?"),
             say(engine, "Name a colour.", max_tokens=6),
         )
-        assert together == [answer, other]
+        assert list(together) == [answer, other]
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4", "bf16"])

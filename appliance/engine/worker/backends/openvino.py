@@ -1,9 +1,9 @@
 """OpenVINO GenAI's continuous batching: the fastest engine here without a card.
 
-All contact with the library is here and in `openvino_pipeline`. One thread owns the pipeline. The library holds
-Python's lock for a whole `step`, so the event loop gets its turns between steps: after each one
-the thread hands its tokens over and waits until the loop has had a few rounds, which is what a
-new connection needs to become a submitted request.
+All contact with the library is here and in `openvino_pipeline`. One thread owns the pipeline.
+The library holds Python's lock for a whole `step`, so the event loop gets its turns between
+steps: after each one the thread hands its tokens over and waits until the loop has had a few
+rounds, which is what a new connection needs to become a submitted request.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def load_model(folder: Path, precision: Precision, threads: int | None) -> Any:
     """A model on the best device, with scaled-dot-product attention."""
     if threads:
         torch.set_num_threads(threads)
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = best_device()
     return AutoModelForCausalLM.from_pretrained(
         folder,
