@@ -42,6 +42,7 @@ from appliance.ledger.writer import Writer
 from appliance.settings import Settings
 from appliance.web.app import mount_static
 from appliance.web.app import router as pages
+from appliance.web.page import http_error_page
 from appliance.web.parts import Reach, WebParts
 from appliance.web.runs import Runs
 from appliance.web.session import read_session
@@ -116,9 +117,9 @@ def create_app(
     queries = Queries(parts.database, parts.writer)
     app.include_router(admin.router(api, parts.keys, queries))
     app.include_router(docs.router())
-    errors.install(app)
     web = _web_parts(settings, plan, parts, queries, named, secret)
     app.include_router(pages(web))
+    errors.install(app, http_error_page(web))
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
     return Recording(app, ledger=parts.recorder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,12 +19,24 @@ PROBLEM = "application/problem+json"
 CLIENT_LEFT = 499  # nginx's status for a client that closed the connection; nobody reads it
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of an API route leave in its dialect and enter the ledger row."""
+ForPeople = Callable[[Request, HTTPException], Response]
+
+
+def install(app: FastAPI, for_people: ForPeople) -> None:
+    """Make every error of an API route leave in its dialect and enter the ledger row.
+
+    `for_people` answers a browser that asked for no API, such as at an unknown address.
+    """
+
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        if "text/html" in request.headers.get("accept", "") and not _speaks_openai(request):
+            return for_people(request, error)
+        return await _http_error(request, error)
+
     handlers: dict[type[Exception], Any] = {
         ApplianceError: _appliance_error,
         RequestValidationError: _validation_error,
-        HTTPException: _http_error,
+        HTTPException: http_error,
         ClientLeft: _nobody_left,
         Exception: _unforeseen,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,10 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from appliance.domain import Phrase
-from appliance.errors import ApplianceError, InvalidRequest, NotAuthenticated
+from appliance.errors import ApplianceError, InvalidRequest, NotAuthenticated, NotFound
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 from appliance.web import i18n, rendering
@@ -24,6 +26,8 @@ from appliance.web.security import check_same_origin, secure_headers
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+logger = logging.getLogger(__name__)
+UNFORESEEN = Phrase("Something unexpected went wrong. Please try again.").template
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
 
@@ -156,6 +160,9 @@ class PageRoute(APIRoute):
                 response = error_response(request, error)
             except RequestValidationError as error:
                 response = error_response(request, _invalid(error))
+            except Exception:
+                logger.exception("The page %s failed", request.url.path)
+                response = error_response(request, ApplianceError(UNFORESEEN))
             return secure_headers(response)
 
         return guarded
@@ -165,6 +172,7 @@ def error_response(request: Request, error: ApplianceError) -> Response:
     """The way to the login page, a notice for htmx, or a whole page with the reason."""
     page = open_page(request)
     page.caller = request.scope.get(CALLER)
+    record_of(request).error = str(error)
     if isinstance(error, NotAuthenticated):
         return page.redirect(_login(request))
     view = ErrorView(error.status, page.gettext("That did not work"), page.phrase(error.phrase))
@@ -173,6 +181,23 @@ def error_response(request: Request, error: ApplianceError) -> Response:
     response = page.render("error.html", view, block="notice", status=error.status)
     response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"})
     return response
+
+
+def http_error_page(parts: WebParts) -> Callable[[Request, HTTPException], Response]:
+    """Errors outside of all pages, such as an unknown address, for people with a browser."""
+
+    def show(request: Request, error: HTTPException) -> Response:
+        request.scope[PARTS] = parts
+        found = NotFound("There is no page at this address.")
+        return secure_headers(
+            error_response(request, found if error.status_code == 404 else _worded(error))
+        )
+
+    return show
+
+
+def _worded(error: HTTPException) -> ApplianceError:
+    return InvalidRequest("%(problem)s", problem=error.detail)
 
 
 def _login(request: Request) -> str:

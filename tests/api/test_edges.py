@@ -26,6 +26,15 @@ def test_unknown_paths_answer_in_the_dialect_of_their_place(client: httpx2.Clien
     assert client.get("/v1/nowhere").json()["error"]["type"] == "invalid_request_error"
     answer = client.get("/nowhere")
     assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_person_at_an_unknown_address_gets_a_page(client: httpx2.Client) -> None:
+    browser = {"accept": "text/html,*/*", "accept-language": "zh-CN"}
+    answer = client.get("/nowhere", headers=browser)
+    assert answer.status_code == 404
+    assert 'lang="zh' in answer.text
+    assert "content-security-policy" in answer.headers
 
 
 def test_a_refused_request_has_a_row_too(client: httpx2.Client, house: ScriptedAppliance) -> None:

@@ -61,7 +61,7 @@ def test_every_request_is_in_the_ledger_with_input_output_latency_and_ip(live: A
 
 
 def test_a_stream_is_the_same_text_in_many_pieces(live: Appliance) -> None:
-    body = {"prompt": "Count from one to ten.", "max_tokens": 40, "temperature": 0}
+    body: dict[str, Any] = {"prompt": "Count from one to ten.", "max_tokens": 40, "temperature": 0}
     whole = generate(live.url, **body).json()["generated_text"]
     with httpx2.stream(
         "POST", live.url + "/generate", json={**body, "stream": True}, timeout=60
@@ -83,7 +83,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_the_numbers(live: Appl
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_shown(live: Appliance) -> None:
-    body = {"prompt": "Count: one, two, three, four, five", "max_tokens": 60, "temperature": 0}
+    body: dict[str, Any] = {"prompt": "Count: one, two, three, four, five", "max_tokens": 60, "temperature": 0}
     free = generate(live.url, **body).json()["generated_text"]
     stop = free[len(free) // 2 :][:4]
     stopped = generate(live.url, **body, stop=[stop]).json()
