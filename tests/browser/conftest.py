@@ -34,9 +34,13 @@ def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Skips without a browser, except in CI, where that would hide every test here."""
+    """Skips without a browser, except in CI, where that would hide every test here.
+
+    Not for the whole session: while Playwright is open its event loop counts as running in this
+    thread, and no asynchronous test could have one of its own.
+    """
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         if os.environ.get("CI"):
