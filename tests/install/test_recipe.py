@@ -66,7 +66,7 @@ def test_data_wheels_are_checked_and_bring_nothing_along(project: Project) -> No
     pinned = re.findall(
         r"^\S+==\S+ \\\n\s+--hash=sha256:[0-9a-f]{64}$", project.data.read_text(), re.MULTILINE
     )
-    assert len(pinned) == len(project.data_names) == 2
+    assert len(pinned) == len(project.data_names) == 3
 
 
 def test_digest_follows_the_driver_and_the_lists(project: Project, tmp_path: Path) -> None:

@@ -83,7 +83,11 @@ def test_a_prompt_longer_than_the_context_is_refused_with_the_numbers(live: Appl
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_shown(live: Appliance) -> None:
-    body: dict[str, Any] = {"prompt": "Count: one, two, three, four, five", "max_tokens": 60, "temperature": 0}
+    body: dict[str, Any] = {
+        "prompt": "Count: one, two, three, four, five",
+        "max_tokens": 60,
+        "temperature": 0,
+    }
     free = generate(live.url, **body).json()["generated_text"]
     stop = free[len(free) // 2 :][:4]
     stopped = generate(live.url, **body, stop=[stop]).json()
