@@ -258,8 +258,10 @@ def main() -> None:
     parser.add_argument("--streams", default="1,4,16")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cache-dir", help="keep conversions here; the first start is then fast")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as fresh:
+        cache = options.cache_dir or fresh
         config = EngineConfig(
             backend=options.backend,
             model="demo",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,6 @@ def _remove(file: Path) -> None:
     """The link and what it points to, so that the hub's library fetches it again."""
     file.resolve().unlink(missing_ok=True)
     file.unlink(missing_ok=True)
-    shutil.rmtree(file.parent / ".locks", ignore_errors=True)
 
 
 def _bar(progress: Progress) -> type[Any]:

@@ -51,13 +51,11 @@ def _must_exist(path: Path, source: ModelSource) -> None:
 def _check(path: Path, source: ModelSource, digest: str) -> None:
     if digest == source.sha256:
         return
-    cure = (
-        "Start the appliance with its launcher and --repair"
-        if source.kind == "package"
-        else ("Get the file again")
-    )
+    cure = "Get the file again."
+    if source.kind == "package":
+        cure = "Delete the folder .venv and start the appliance again, which installs it anew."
     raise LoadFailure(
         "model_corrupt",
         f"{path.name} is damaged: its SHA-256 is {digest[:12]}… and should be "
-        f"{str(source.sha256)[:12]}…. {cure}.",
+        f"{str(source.sha256)[:12]}…. {cure}",
     )

@@ -11,7 +11,7 @@ import openvino_genai as genai
 from appliance.engine.worker.backends.base import TokenStream
 
 # Tokens of one step. A long prompt is read in pieces of this size, and running answers stall for
-# one piece: 128 keeps the stall at a third of 512's and reads a prompt no slower (bench/worker.py).
+# one piece: 128 keeps the stall far below 512's and reads a prompt no slower (bench/worker.py).
 TOKENS_PER_STEP = 128
 KV_BLOCK_TOKENS = 32  # fixed by the library's CPU plug-in
 _LARGEST_MIN_P = 1 - 2**-24  # the library wants less than 1

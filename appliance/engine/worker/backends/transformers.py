@@ -40,7 +40,8 @@ def batching_config(kv_tokens: int, max_concurrency: int, device: str) -> Contin
         page_size=PAGE_TOKENS,
         # Every running request wastes part of its last page.
         num_blocks=-(-kv_tokens // PAGE_TOKENS) + max_concurrency,
-        max_batch_tokens=max(2048 if device == "cuda" else 256, max_concurrency),
+        # Running answers stall while a piece of a long prompt of this size is read.
+        max_batch_tokens=max(2048 if device == "cuda" else 128, max_concurrency),
         max_requests_per_batch=max_concurrency,
         allow_block_sharing=True,
         # Cancelling under double buffering with shared pages can end the library's loop.
