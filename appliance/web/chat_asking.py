@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from appliance.domain import GenerationRequest
+from appliance.domain import GenerationRequest, Message, Sampling
 from appliance.errors import InvalidRequest
 from appliance.ledger.tables import ConversationMessage
 from appliance.ledger.views import ConversationDetail
 from appliance.web.chat_messages import for_model, keeper
 from appliance.web.page import Page
+
+DEMO_ANSWER_TOKENS = 512
 
 
 async def put_question(
@@ -34,12 +36,25 @@ def start_answer(
 ) -> None:
     facts = page.parts.engine.status.facts
     wish = thinking if facts is not None and facts.thinking else None
+    prompt = for_model(messages)
+    sampling = Sampling(max_tokens=_limit(page, prompt))
     page.parts.runs.start(
         answer_id,
-        GenerationRequest(prompt=for_model(messages), enable_thinking=wish),
+        GenerationRequest(prompt=prompt, sampling=sampling, enable_thinking=wish),
         page.caller,
         request_id=page.request_id,
         keep=keeper(page.parts.conversations, answer_id, page.caller.name),
+    )
+
+
+def _limit(page: Page, prompt: tuple[Message, ...]) -> int | None:
+    """The demo model often finds no end, so its answers get one, where that surely fits."""
+    facts = page.parts.engine.status.facts
+    if facts is None or not page.frame.demo:
+        return None
+    characters = sum(len(message.content) for message in prompt)
+    return (
+        DEMO_ANSWER_TOKENS if characters + 2 * DEMO_ANSWER_TOKENS < facts.context_length else None
     )
 
 

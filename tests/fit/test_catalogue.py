@@ -30,7 +30,11 @@ def test_thinking_models_recommend_thinking_sampling() -> None:
     qwen = catalogue.automatic[0]
     assert qwen.recommended_sampling()["temperature"] == 0.6
     assert qwen.sampling["temperature"] == 0.7
-    assert catalogue.demo.recommended_sampling() == {"temperature": 0.2, "top_p": 0.9}
+    assert catalogue.demo.recommended_sampling() == {
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "repetition_penalty": 1.1,
+    }
 
 
 def test_the_packaged_file_is_what_the_catalogue_says() -> None:

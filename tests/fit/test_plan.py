@@ -241,4 +241,8 @@ def test_the_order_for_the_worker_survives_its_pipe() -> None:
     order = decide(machine()).engine_config("secret", "/cache", hub_endpoint="http://hub")
     assert EngineConfig.from_json(order.to_json()) == order
     assert (order.backend, order.precision, order.threads) == ("openvino", "gguf", 8)
-    assert order.default_sampling == {"temperature": 0.2, "top_p": 0.9}
+    assert order.default_sampling == {
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "repetition_penalty": 1.1,
+    }
