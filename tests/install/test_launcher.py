@@ -211,6 +211,8 @@ def test_ctrl_c_during_set_up_says_so_and_is_mended(
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell that runs the suite in the background has its children ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         caller, _ = server.accept()
         os.killpg(process.pid, signal.SIGINT)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 SAME_EVERYWHERE = re.compile(
     r"https?://\S+|(?<!\w)/[\w/]+|sk-appl-|\b(?:AI|API|UTC|KV|IP|Id|SQL|HTTP|Markdown|Python|curl|openai|JavaScript|TypeScript"
     r"|tokens?|Java|Go|Rust|Kotlin|Swift|PHP|Ruby|Bash|PowerShell|HTML|CSS|English|C|R|p50|p95|ms|s|min|MB"
-    r"|editor|minute|day|second|script|Script-1B|fp32|cpu|owner|lan|GET|POST|B|KB)\b"
+    r"|editor|minute|day|second|script|Script-1B|fp32|cpu|owner|lan|GET|POST|B|KB|GB)\b"
 )
 
 
