@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 import httpx2
 from fastapi import FastAPI, Request
@@ -18,14 +16,9 @@ from appliance import VERSION
 from appliance.api import admin, completions, docs, errors, generate, health, models
 from appliance.api.parts import ApiParts
 from appliance.engine.client import EngineClient, http_client
-from appliance.engine.config import FailureCode
-from appliance.engine.orders import Order
-from appliance.engine.remote import RemoteEngine
 from appliance.engine.status import Engine
-from appliance.engine.supervisor import Supervisor
-from appliance.errors import SetupError
 from appliance.fit.catalogue import load_catalogue
-from appliance.fit.plan import Plan, after_failure
+from appliance.fit.plan import Plan
 from appliance.folder import DataFolder
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.http import Recording, identify
@@ -51,33 +44,6 @@ DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue 
 Watcher = Callable[[Engine], Awaitable[None]]
 
 
-class PlanOrders:
-    """The plan and its fallbacks as orders to the supervisor; one key for all of them."""
-
-    def __init__(self, plan: Plan, *, cache_dir: str, hub_endpoint: str | None) -> None:
-        self._plan = self._now = plan
-        self._make = partial(
-            Plan.engine_config,
-            key=secrets.token_urlsafe(32),
-            cache_dir=cache_dir,
-            hub_endpoint=hub_endpoint,
-        )
-
-    def first(self) -> Order:
-        self._now = self._plan
-        return self._order()
-
-    def after_failure(self, code: str) -> Order | None:
-        fallback = after_failure(self._now, cast(FailureCode, code))
-        if fallback is None:
-            return None
-        self._now = fallback
-        return self._order()
-
-    def _order(self) -> Order:
-        return Order(self._make(self._now), self._now.environment())
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that lives as long as the app."""
@@ -94,13 +60,18 @@ class Parts:
 
 
 def create_app(
-    settings: Settings, folder: DataFolder, plan: Plan, watchers: Sequence[Watcher] = ()
+    settings: Settings,
+    folder: DataFolder,
+    plan: Plan,
+    engine: Engine,
+    watchers: Sequence[Watcher] = (),
 ) -> Recording:
     """The whole appliance as an ASGI app. `watchers` follow the engine while the app runs.
 
-    The folder is open; the database is brought to the newest schema here.
+    The folder is open; the database is brought to the newest schema here. The engine is started
+    and stopped with the app; it may already run.
     """
-    parts = _parts(settings, folder, plan)
+    parts = _parts(settings, plan, engine)
     app = FastAPI(
         title="Appliance",
         version=VERSION,
@@ -125,13 +96,12 @@ def create_app(
     return Recording(app, ledger=parts.recorder)
 
 
-def _parts(settings: Settings, folder: DataFolder, plan: Plan) -> Parts:
+def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     database = Database(settings.effective_database_url)
     database.migrate()
     writer = Writer(database)
     recorder = Recorder(writer)
     http = http_client()
-    engine = _engine(settings, folder, plan, http)
     queue = FairQueue(slots=max(1, plan.max_concurrency), limit=settings.queue_limit)
     gateway = Gateway(
         engine=engine,
@@ -144,22 +114,6 @@ def _parts(settings: Settings, folder: DataFolder, plan: Plan) -> Parts:
     keys = KeyStore(database, writer)
     return Parts(
         database, writer, recorder, keys, http, engine, queue, gateway, Runs(gateway, engine)
-    )
-
-
-def _engine(settings: Settings, folder: DataFolder, plan: Plan, http: httpx2.AsyncClient) -> Engine:
-    if plan.engine != "remote":
-        orders = PlanOrders(plan, cache_dir=str(folder.cache), hub_endpoint=settings.hub_endpoint)
-        return Supervisor(orders, log_path=folder.engine_log)
-    if not settings.engine_url:
-        raise SetupError("--engine remote needs --engine-url, such as http://10.0.0.5:8000/v1.")
-    return RemoteEngine(
-        http,
-        url=settings.engine_url,
-        key=settings.engine_key,
-        model=settings.model,
-        context_length=settings.context_length or 0,
-        max_concurrency=settings.max_concurrency or 64,
     )
 
 

@@ -7,17 +7,24 @@ import logging
 import signal
 import socket
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
-import uvicorn
+import anyio
+import anyio.to_thread
 
 from appliance import VERSION, console
-from appliance.app import create_app
+from appliance.engine.status import Engine
+from appliance.engines import make_engine
 from appliance.errors import SetupError
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan, Wish, plan
 from appliance.fit.probe import probe
 from appliance.folder import DataFolder
 from appliance.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 # Ctrl-C during an answer: long enough to send the last words, short enough not to annoy.
 DRAIN_SECONDS = 3
@@ -30,16 +37,44 @@ def serve(settings: Settings) -> None:
     url = local_url(settings)
     folder = DataFolder(settings.data_dir)
     folder.open(url)
+    # uvicorn ends in order and then raises the signal again, which would skip what we close.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        _serve(settings, folder, listener, url)
+        decision = plan(probe(settings.data_dir), wish_of(settings), load_catalogue())
+        _announce(settings, decision, url)
+        with contextlib.suppress(KeyboardInterrupt):
+            run = partial(_run, settings, folder, decision, listener)
+            anyio.run(run, backend_options={"use_uvloop": sys.platform != "win32"})
+        console.say("Stopped.")
     finally:
         folder.close()
         listener.close()
 
 
-def _serve(settings: Settings, folder: DataFolder, listener: socket.socket, url: str) -> None:
-    decision = plan(probe(settings.data_dir), wish_of(settings), load_catalogue())
-    app = create_app(settings, folder, decision, [console.follow_engine])
+async def _run(
+    settings: Settings, folder: DataFolder, decision: Plan, listener: socket.socket
+) -> None:
+    """The engine first: it loads while the web framework is imported."""
+    engine = make_engine(settings, folder, decision)
+    await engine.start()
+    try:
+        server = await anyio.to_thread.run_sync(_server, settings, folder, decision, engine)
+        if not settings.no_browser:
+            console.open_browser(local_url(settings))
+        await server.serve(sockets=[listener])
+    finally:
+        with anyio.CancelScope(shield=True):
+            await engine.stop()
+
+
+def _server(
+    settings: Settings, folder: DataFolder, decision: Plan, engine: Engine
+) -> uvicorn.Server:
+    import uvicorn
+
+    from appliance.app import create_app
+
+    app = create_app(settings, folder, decision, engine, [console.follow_engine])
     proxies = [part.strip() for part in settings.trusted_proxies.split(",") if part.strip()]
     config = uvicorn.Config(
         app,
@@ -51,14 +86,7 @@ def _serve(settings: Settings, folder: DataFolder, listener: socket.socket, url:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         ws="none",
     )
-    _announce(settings, decision, url)
-    if not settings.no_browser:
-        console.open_browser(url)
-    # uvicorn ends in order and then raises the signal again, which would skip what we close.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
-    console.say("Stopped.")
+    return uvicorn.Server(config)
 
 
 def wish_of(settings: Settings) -> Wish:

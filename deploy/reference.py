@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from appliance.app import create_app  # noqa: E402 - the path comes first
+from appliance.engines import make_engine  # noqa: E402
 from appliance.fit.catalogue import load_catalogue  # noqa: E402
 from appliance.fit.plan import Wish, plan  # noqa: E402
 from appliance.fit.probe import probe  # noqa: E402
@@ -84,7 +85,8 @@ def _schema() -> dict[str, Any]:
         settings = load_settings({"data_dir": folder}, {})
         data = DataFolder(settings.data_dir)
         data.open("")
-        app = create_app(settings, data, plan(probe(data.path), Wish(), load_catalogue()))
+        decision = plan(probe(data.path), Wish(), load_catalogue())
+        app = create_app(settings, data, decision, make_engine(settings, data, decision))
         schema: dict[str, Any] = app.app.openapi()  # type: ignore[attr-defined]
         data.close()
         return schema

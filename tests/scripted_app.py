@@ -14,6 +14,7 @@ import httpx2
 from sqlmodel import select
 
 from appliance.app import create_app
+from appliance.engines import make_engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import plan
 from appliance.fit.probe import probe
@@ -86,7 +87,9 @@ def scripted_appliance(data_dir: Path, **changes: Any) -> Iterator[ScriptedAppli
         folder.open("http://test")
         decision = plan(probe(settings.data_dir), wish_of(settings), load_catalogue())
         try:
-            with serving(create_app(settings, folder, decision)) as url:
+            with serving(
+                create_app(settings, folder, decision, make_engine(settings, folder, decision))
+            ) as url:
                 _wait_ready(url)
                 yield ScriptedAppliance(url, engine, settings)
         finally:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx2
 
 from appliance.domain import Phrase
-from appliance.engine.client import Endpoint
+from appliance.engine.client import Endpoint, http_client
 from appliance.engine.config import EngineFacts
 from appliance.engine.status import EngineStatus, StatusBoard, unavailable
 
@@ -24,7 +24,6 @@ class RemoteEngine:
 
     def __init__(
         self,
-        http: httpx2.AsyncClient,
         *,
         url: str,
         key: str | None,
@@ -32,7 +31,6 @@ class RemoteEngine:
         context_length: int,
         max_concurrency: int,
     ) -> None:
-        self._http = http
         self._url = url.rstrip("/")
         self._key = key
         self._model = model
@@ -72,14 +70,15 @@ class RemoteEngine:
         self._board.publish(phase="stopped", facts=None)
 
     async def _ask_for_ever(self) -> None:
-        while True:
-            await self._ask()
-            await asyncio.sleep(ASK_EVERY_SECONDS)
+        async with http_client() as http:
+            while True:
+                await self._ask(http)
+                await asyncio.sleep(ASK_EVERY_SECONDS)
 
-    async def _ask(self) -> None:
+    async def _ask(self, http: httpx2.AsyncClient) -> None:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
-            answer = await self._http.get(self._url + "/models", headers=headers, timeout=10)
+            answer = await http.get(self._url + "/models", headers=headers, timeout=10)
             answer.raise_for_status()
             listed = [str(entry["id"]) for entry in answer.json()["data"]]
         except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:

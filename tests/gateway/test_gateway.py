@@ -98,7 +98,7 @@ async def house(script: ScriptedEngine, tmp_path: Path) -> AsyncIterator[House]:
     database.migrate()
     async with http_client() as http:
         engine = RemoteEngine(
-            http, url=script.url, key=KEY, model="auto", context_length=100, max_concurrency=1
+            url=script.url, key=KEY, model="auto", context_length=100, max_concurrency=1
         )
         await engine.start()
         async with asyncio.timeout(10):
