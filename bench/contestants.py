@@ -1,12 +1,14 @@
-"""Who takes part in `bench.worker`: our worker process, and each library driven directly."""
+"""Who takes part in `bench.worker`: our worker, the whole appliance, each library directly."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import secrets
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
+import httpx2
 import psutil
 
 from appliance.engine.config import EngineConfig, ModelSource
@@ -43,8 +46,84 @@ class Contestant(Protocol):
         """Generate greedily for all prompts at once."""
 
 
-class Worker:
-    """The worker process, and a client light enough not to be measured itself."""
+class HttpServer:
+    """Whoever answers `/v1/completions` at `port`, through a client too light to be measured."""
+
+    key: str
+    port: int
+    process: subprocess.Popen[bytes]
+    load_seconds: float
+
+    @property
+    def resident_megabytes(self) -> float:
+        """Of the process that was started, without its children."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
+
+    def run(self, prompts: Sequence[str], tokens: int) -> Run:
+        async def all_of_them() -> Run:
+            began = time.perf_counter()
+            ended = await asyncio.gather(*(self.stream(p, tokens, None) for p in prompts))
+            seconds = time.perf_counter() - began
+            return Run(sum(count for count, _ in ended), seconds, min(first for _, first in ended))
+
+        return asyncio.run(all_of_them())
+
+    async def stream(
+        self, prompt: str, tokens: int, seen: Callable[[float], None] | None
+    ) -> tuple[int, float]:
+        """Tokens generated, and seconds to the first. `seen` hears of every piece that comes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        began = time.perf_counter()
+        writer.write(self._request(prompt, tokens))
+        first, body = 0.0, b""
+        while b"data: [DONE]" not in body[-200:]:
+            piece = await reader.read(65536)
+            if not piece:
+                raise SystemExit(f"the server hung up: {body.decode(errors='replace')[-500:]}")
+            body += piece
+            if not first and b"data: " in body:
+                first = time.perf_counter() - began
+            if seen is not None:
+                seen(time.perf_counter())
+        writer.close()
+        usage = body[body.rindex(b'"completion_tokens":') + 20 :]
+        return int(usage.split(b",", 1)[0]), first
+
+    def _request(self, prompt: str, tokens: int) -> bytes:
+        ask = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
+        # The demo model's own default is a penalty, which the libraries alone know nothing of.
+        ask |= {"repetition_penalty": 1.0}
+        body = json.dumps(ask | {"stream_options": {"include_usage": True}}).encode()
+        head = (
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/json\r\n"
+            f"Authorization: Bearer {self.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    async def stall(self) -> tuple[float, float]:
+        """Median and longest gap, in seconds, of a stream while another prompt is read."""
+        moments: list[float] = []
+        settled = asyncio.Event()
+
+        def seen(moment: float) -> None:
+            moments.append(moment)
+            if len(moments) == 20:
+                settled.set()
+
+        running = asyncio.create_task(self.stream("la la la la", 400, seen))
+        await settled.wait()
+        began = time.perf_counter()
+        await self.stream(secrets.token_hex(4) + " word" * LONG_PROMPT_WORDS, 1, None)
+        ended = time.perf_counter()
+        await running
+        gaps = [b - a for a, b in pairwise(moments)]
+        during = [g for g, m in zip(gaps, moments[1:], strict=False) if began < m <= ended]
+        return median(gaps), max(during, default=0.0)
+
+
+class Worker(HttpServer):
+    """The engine process alone."""
 
     def __init__(self, config: EngineConfig) -> None:
         self.key = config.key
@@ -70,73 +149,44 @@ class Worker:
                 break
         self.load_seconds = time.perf_counter() - began
 
-    @property
-    def resident_megabytes(self) -> float:
-        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
-
     def end(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
 
-    def run(self, prompts: Sequence[str], tokens: int) -> Run:
-        async def all_of_them() -> Run:
-            began = time.perf_counter()
-            ended = await asyncio.gather(*(self.stream(p, tokens, None) for p in prompts))
-            seconds = time.perf_counter() - began
-            return Run(sum(count for count, _ in ended), seconds, min(first for _, first in ended))
 
-        return asyncio.run(all_of_them())
+class Front(HttpServer):
+    """The whole appliance with the worker behind it, as its users have it."""
 
-    async def stream(
-        self, prompt: str, tokens: int, seen: Callable[[float], None] | None
-    ) -> tuple[int, float]:
-        """Tokens generated, and seconds to the first. `seen` hears of every piece that comes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    def __init__(self, config: EngineConfig) -> None:
+        self.key = "none"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._data = tempfile.TemporaryDirectory()
+        (Path(self._data.name) / "models").symlink_to(config.cache_dir)
         began = time.perf_counter()
-        writer.write(self._request(prompt, tokens))
-        first, body = 0.0, b""
-        while b"data: [DONE]" not in body[-200:]:
-            piece = await reader.read(65536)
-            if not piece:
-                raise SystemExit(f"the worker hung up: {body.decode(errors='replace')[-500:]}")
-            body += piece
-            if not first and b"data: " in body:
-                first = time.perf_counter() - began
-            if seen is not None:
-                seen(time.perf_counter())
-        writer.close()
-        usage = body[body.rindex(b'"completion_tokens":') + 20 :]
-        return int(usage.split(b",", 1)[0]), first
-
-    def _request(self, prompt: str, tokens: int) -> bytes:
-        ask = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
-        body = json.dumps(ask | {"stream_options": {"include_usage": True}}).encode()
-        head = (
-            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {self.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        command = [sys.executable, "-m", "appliance.cli", "--data-dir", self._data.name]
+        command += ["--port", str(self.port), "--no-browser", "--model", "demo"]
+        self.process = subprocess.Popen(
+            [*command, "--engine", config.backend], cwd=ROOT, stdout=subprocess.DEVNULL
         )
-        return head.encode() + body
+        while not self._is_ready():
+            time.sleep(0.05)
+        self.load_seconds = time.perf_counter() - began
 
-    async def stall(self) -> tuple[float, float]:
-        """Median and longest gap, in seconds, of a stream while another prompt is read."""
-        moments: list[float] = []
-        settled = asyncio.Event()
+    def _is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise SystemExit("the appliance ended before it was ready")
+        try:
+            return httpx2.get(f"http://127.0.0.1:{self.port}/ready").status_code == 200
+        except httpx2.HTTPError:
+            return False
 
-        def seen(moment: float) -> None:
-            moments.append(moment)
-            if len(moments) == 20:
-                settled.set()
-
-        running = asyncio.create_task(self.stream("la la la la", 400, seen))
-        await settled.wait()
-        began = time.perf_counter()
-        await self.stream(secrets.token_hex(4) + " word" * LONG_PROMPT_WORDS, 1, None)
-        ended = time.perf_counter()
-        await running
-        gaps = [b - a for a, b in pairwise(moments)]
-        during = [g for g, m in zip(gaps, moments[1:], strict=False) if began < m <= ended]
-        return median(gaps), max(during, default=0.0)
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self._data.cleanup()
 
 
 class DirectOpenVino:

@@ -2,6 +2,7 @@
 
     python -m bench.worker --backend openvino
     python -m bench.worker --backend transformers --streams 1,4,16 --rounds 5
+    python -m bench.worker --through front          the whole appliance instead of the worker alone
 
 Both hold the same model at the same time and take turns, round by round, so that a machine whose
 speed changes slows both alike. The figures are medians over rounds: tokens a second of all streams
@@ -29,11 +30,12 @@ from bench.contestants import (
     Contestant,
     DirectOpenVino,
     DirectTransformers,
+    Front,
     Worker,
 )
 
 
-def compare(direct: Contestant, worker: Worker, streams: Sequence[int], options: Any) -> None:
+def compare(direct: Contestant, server: Contestant, streams: Sequence[int], options: Any) -> None:
     print(f"{'streams':>8}{'direct tok/s':>14}{'HTTP tok/s':>12}{'ratio':>8}"
           f"{'direct first ms':>17}{'HTTP first ms':>15}")  # fmt: skip
     for count in streams:
@@ -43,7 +45,7 @@ def compare(direct: Contestant, worker: Worker, streams: Sequence[int], options:
             pairs.append(
                 (
                     direct.run(prompts[:count], options.tokens),
-                    worker.run(prompts[count:], options.tokens),
+                    server.run(prompts[count:], options.tokens),
                 )
             )
         one = median(pair[0].speed for pair in pairs)
@@ -58,6 +60,7 @@ def compare(direct: Contestant, worker: Worker, streams: Sequence[int], options:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", choices=["openvino", "transformers"], default="openvino")
+    parser.add_argument("--through", choices=["worker", "front"], default="worker")
     parser.add_argument("--streams", default="1,4,16")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
@@ -76,21 +79,22 @@ def main() -> None:
             key=secrets.token_hex(16),
             cache_dir=cache,
         )
-        first = Worker(config)
+        kind: type[Worker] | type[Front] = Worker if options.through == "worker" else Front
+        first = kind(config)
         first.end()
-        worker = Worker(config)
-        print(f"seconds to ready: {first.load_seconds:.1f} first, {worker.load_seconds:.1f} again")
-        print(f"resident: {worker.resident_megabytes:.0f} MB after loading")
+        server = kind(config)
+        print(f"seconds to ready: {first.load_seconds:.1f} first, {server.load_seconds:.1f} again")
+        print(f"resident: {server.resident_megabytes:.0f} MB after loading")
         gguf = _package_file()
         folder = open_folder(gguf, Path(cache), lambda *_: None)
         kinds: dict[str, Any] = {"openvino": DirectOpenVino, "transformers": DirectTransformers}
         direct: Contestant = kinds[options.backend](config, folder)
         direct.run(["warm up"], 4)
-        compare(direct, worker, [int(n) for n in options.streams.split(",")], options)
-        usual, longest = asyncio.run(worker.stall())
+        compare(direct, server, [int(n) for n in options.streams.split(",")], options)
+        usual, longest = asyncio.run(server.stall())
         print(f"token gap: {1e3 * usual:.0f} ms usual, {1e3 * longest:.0f} ms beside a long prompt")
-        print(f"resident: {worker.resident_megabytes:.0f} MB at the end")
-        worker.end()
+        print(f"resident: {server.resident_megabytes:.0f} MB at the end")
+        server.end()
     sys.stdout.flush()
     # The library's thread is no daemon.
     import os

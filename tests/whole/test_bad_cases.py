@@ -41,9 +41,9 @@ class Listener(threading.Thread):
         assert self.growing.wait(60)
 
     def run(self) -> None:
-        # Rewarding repetition keeps the model from ever finding an end.
-        body = {"prompt": "Tell a story.", "max_tokens": 6000, "repetition_penalty": 0.8}
-        body |= {"stream": True}
+        # Rewarded for what it has said already, the model never finds an end.
+        body = {"prompt": "Tell a story.", "max_tokens": 6000, "stream": True}
+        body |= {"temperature": 0, "frequency_penalty": -2}
         try:
             with httpx2.stream("POST", self.url + "/generate", json=body, timeout=60) as answer:
                 for line in answer.iter_lines():
