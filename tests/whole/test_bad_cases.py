@@ -41,9 +41,10 @@ class Listener(threading.Thread):
         assert self.growing.wait(60)
 
     def run(self) -> None:
-        # Rewarded for what it has said already, the model never finds an end.
+        # Rewarded for what it has said, and fined for the end mark that it saw in the prompt, the
+        # model never finds an end.
         body = {"prompt": "Tell a story.", "max_tokens": 6000, "stream": True}
-        body |= {"temperature": 0, "frequency_penalty": -2}
+        body |= {"temperature": 0, "frequency_penalty": -2, "repetition_penalty": 2}
         try:
             with httpx2.stream("POST", self.url + "/generate", json=body, timeout=60) as answer:
                 for line in answer.iter_lines():
