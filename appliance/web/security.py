@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from appliance.errors import PermissionDenied
+from appliance.gateway.identity import SAFE_METHODS
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
