@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -36,6 +37,8 @@ DRAIN_SECONDS = 0.5
 def main() -> None:
     """Never returns: libraries leave threads that are not daemons behind."""
     events = claim_stdout()
+    # Looking for garbage among imports and weights finds none; `_open` begins to look.
+    gc.disable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     # Ctrl-C reaches the whole terminal; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -132,6 +135,8 @@ async def _open(slot: Slot, loading: Future[Engine], events: EventWriter) -> Non
         log.error("cannot load: %s", failure, exc_info=error)
         fail(events, failure)
         return
+    gc.freeze()
+    gc.enable()
     loop = asyncio.get_running_loop()
     engine.start(loop, on_fatal=lambda error: _die(loop, error))
     slot.engine = engine
