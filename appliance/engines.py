@@ -11,7 +11,6 @@ from typing import cast
 
 from appliance.engine.config import FailureCode
 from appliance.engine.orders import Order
-from appliance.engine.remote import RemoteEngine
 from appliance.engine.status import Engine
 from appliance.engine.supervisor import Supervisor
 from appliance.errors import SetupError
@@ -54,6 +53,8 @@ def make_engine(settings: Settings, folder: DataFolder, plan: Plan) -> Engine:
         return Supervisor(orders, log_path=folder.engine_log)
     if not settings.engine_url:
         raise SetupError("--engine remote needs --engine-url, such as http://10.0.0.5:8000/v1.")
+    from appliance.engine.remote import RemoteEngine  # its HTTP client is slow to import
+
     return RemoteEngine(
         url=settings.engine_url,
         key=settings.engine_key,

@@ -14,7 +14,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from limits import parse as parse_rate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from appliance.errors import SetupError
@@ -84,6 +83,8 @@ class Settings(BaseModel):
     @classmethod
     def _rate_is_readable(cls, value: str | None) -> str | None:
         if value is not None:
+            from limits import parse as parse_rate  # slow to import, and seldom needed
+
             try:
                 parse_rate(value)
             except ValueError:

@@ -29,7 +29,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from appliance.engine.client import Endpoint
+from appliance.engine.config import Endpoint
 from tests.waiting import until
 
 KEY = "engine-key"

@@ -21,6 +21,7 @@ from appliance.domain import (
     TextDelta,
     Usage,
 )
+from appliance.engine.config import Endpoint
 from appliance.errors import (
     ApplianceError,
     ContextExceeded,
@@ -33,15 +34,6 @@ from appliance.errors import (
 # Between two bytes, not for the whole answer: a long prompt on a slow processor is silent for long.
 SILENCE_SECONDS = 600.0
 MAX_LINE_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where an engine listens. `url` ends in `/v1`; `model` is the name it serves under."""
-
-    url: str
-    key: str | None
-    model: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,15 @@ class EngineConfig:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an engine listens. `url` ends in `/v1`; `model` is the name it serves under."""
+
+    url: str
+    key: str | None
+    model: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
     """What a loaded engine says of itself. `capabilities` names the parameters it obeys."""

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import httpx2
 
 from appliance.domain import Phrase
-from appliance.engine.client import Endpoint, http_client
-from appliance.engine.config import EngineFacts
+from appliance.engine.client import http_client
+from appliance.engine.config import Endpoint, EngineFacts
 from appliance.engine.status import EngineStatus, StatusBoard, unavailable
 
 ASK_EVERY_SECONDS = 5.0

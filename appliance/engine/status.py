@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from appliance.domain import Phrase
-from appliance.engine.client import Endpoint
-from appliance.engine.config import EngineFacts
+from appliance.engine.config import Endpoint, EngineFacts
 from appliance.errors import EngineUnavailable
 
 Phase = Literal["starting", "loading", "ready", "restarting", "failed", "stopped"]

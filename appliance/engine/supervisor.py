@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.domain import Phrase
-from appliance.engine.client import Endpoint
-from appliance.engine.config import EngineFacts
+from appliance.engine.config import Endpoint, EngineFacts
 from appliance.engine.orders import Order, Orders
 from appliance.engine.process import WORKER_COMMAND, EngineProcess
 from appliance.engine.status import EngineStatus, StatusBoard, unavailable

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from appliance.engine.config import ModelSource
 from appliance.errors import SetupError
 from appliance.fit.catalogue import Catalogue, ModelEntry
@@ -91,6 +89,8 @@ def _cached_config(model: str) -> dict[str, Any] | None:
 
 
 def _fetch_config(model: str) -> dict[str, Any] | None:
+    import httpx2  # slow to import, and only an unknown model needs it
+
     endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     token = os.environ.get("HF_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -21,8 +21,7 @@ from appliance.domain import (
     Timings,
     Usage,
 )
-from appliance.engine.client import Endpoint
-from appliance.engine.config import EngineFacts, ModelSource
+from appliance.engine.config import Endpoint, EngineFacts, ModelSource
 from appliance.engine.status import EngineStatus, StatusBoard
 from appliance.fit.decision import Plan, Reason
 from appliance.gateway.http import Recording, identify
