@@ -168,6 +168,7 @@ class Front(HttpServer):
         began = time.perf_counter()
         command = [sys.executable, "-m", "appliance.cli", "--data-dir", self._data.name]
         command += ["--port", str(self.port), "--no-browser", "--model", "demo"]
+        command += ["--max-concurrency", str(config.max_concurrency)]
         self.process = subprocess.Popen(
             [*command, "--engine", config.backend], cwd=ROOT, stdout=subprocess.DEVNULL
         )
