@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length", "cancelled", "error"]
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled", "error"]
+ConstraintKind = Literal["json_object", "json_schema", "regex", "choice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,62 @@ class Phrase:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants called. `arguments` is JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is a JSON schema; None: no arguments.
+
+    `strict` asks that the arguments of a call obey the schema exactly.
+    """
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """The one tool that must be called."""
+
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """The form that an answer must have; it holds from the end of the thinking on.
+
+    `value` is a schema for `json_schema`, a pattern for `regex`, texts for `choice`, None for
+    `json_object`.
+    """
+
+    kind: ConstraintKind
+    value: Mapping[str, Any] | str | tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. `content` is plain text."""
+    """One turn of a conversation. `content` is plain text.
+
+    `reasoning` is the thinking that led to an assistant's turn; the model sees it again only
+    inside an unfinished tool turn. A `tool` turn carries the result of the call `tool_call_id`.
+    """
 
     role: Role
     content: str
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +95,8 @@ class Sampling:
 
     Ranges are checked by the routes and again by the worker: `max_tokens` ≥ 1,
     `temperature` 0–2 (0 is greedy), `top_p` 0–1 (above 0), `top_k` ≥ 0 (0 is off),
-    `min_p` 0–1, penalties −2–2 (`repetition_penalty` above 0), at most 4 `stop` strings.
+    `min_p` 0–1, penalties −2–2 (`repetition_penalty` above 0), at most 4 `stop` strings,
+    `logit_bias` −100–100 by token id.
     """
 
     max_tokens: int | None = None
@@ -55,6 +108,7 @@ class Sampling:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     repetition_penalty: float | None = None
+    logit_bias: Mapping[int, float] | None = None
     stop: tuple[str, ...] = ()
 
 
@@ -62,12 +116,23 @@ class Sampling:
 class GenerationRequest:
     """One wish for tokens, whichever dialect it came in.
 
-    `prompt` is either the turns of a chat or raw text that no chat template touches.
+    `prompt` is either the turns of a chat or raw text that no chat template touches. `choices`
+    answers are generated side by side. `thinking_budget` is the most tokens of thinking.
+    `top_logprobs` None: no log-probabilities; 0: of the chosen tokens; n: of the n likeliest too.
+    `adapter` names a served adapter; None is the model itself.
     """
 
     prompt: tuple[Message, ...] | str
     sampling: Sampling = Sampling()
+    choices: int = 1
     enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    constraint: Constraint | None = None
+    top_logprobs: int | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +142,7 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -102,8 +168,23 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural logarithm of a token's probability before any sampling parameter was applied.
+
+    `bytes` are UTF-8, perhaps of a part of a character; `text` is their best reading.
+    """
+
+    text: str
+    logprob: float
+    bytes: tuple[int, ...] = ()
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     text: str
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +192,39 @@ class ReasoningDelta:
     """Thinking that precedes the answer; never mixed into `TextDelta`."""
 
     text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of one call. `id` and `name` come with its first piece, `arguments` grow."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceFinished:
+    """One of the choices is complete; nothing follows for it."""
+
+    finish_reason: FinishReason
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Last event of every answer that was not cut off by an error."""
+    """Last event of every answer that was not cut off by an error.
+
+    `finish_reason` is that of the first choice.
+    """
 
     finish_reason: FinishReason
     usage: Usage
     timings: Timings
 
 
-Event = Admitted | TextDelta | ReasoningDelta | Finished
+Delta = TextDelta | ReasoningDelta | ToolCallDelta
+Event = Admitted | Delta | ChoiceFinished | Finished

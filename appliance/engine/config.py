@@ -44,9 +44,22 @@ class ModelSource:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter in peft's layout, served under its own model name."""
+
+    name: str
+    folder: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """One complete order to the worker. Sizes are in tokens."""
+    """One complete order to the worker. Sizes are in tokens.
+
+    `default_sampling` is what the model's makers recommend, `thinking_sampling` the same for
+    answers that begin with thinking (empty: no difference). `yarn_factor` stretches the context
+    beyond what the model was trained for.
+    """
 
     backend: BackendName
     model: str
@@ -60,6 +73,9 @@ class EngineConfig:
     hub_endpoint: str | None = None
     threads: int | None = None
     default_sampling: dict[str, float | int] = field(default_factory=dict)
+    thinking_sampling: dict[str, float | int] = field(default_factory=dict)
+    yarn_factor: float | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -68,6 +84,7 @@ class EngineConfig:
     def from_json(cls, line: str) -> EngineConfig:
         values: dict[str, Any] = json.loads(line)
         values["source"] = ModelSource(**values["source"])
+        values["adapters"] = tuple(Adapter(**each) for each in values.get("adapters", ()))
         return cls(**values)
 
 
@@ -82,7 +99,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What a loaded engine says of itself. `capabilities` names the parameters it obeys."""
+    """What a loaded engine says of itself.
+
+    `capabilities` names the parameters it obeys; empty means that it has not said. `adapters` are
+    further model names that it serves.
+    """
 
     model: str
     backend: str
@@ -94,3 +115,4 @@ class EngineFacts:
     capabilities: tuple[str, ...]
     load_seconds: float = 0.0
     thinking: bool = False
+    adapters: tuple[str, ...] = ()

@@ -13,7 +13,8 @@ from appliance.errors import UnsupportedParameter
 class TokenSampling:
     """How tokens are chosen, nothing left open. Neutral values switch a parameter off.
 
-    Ranges as in `domain.Sampling`. `seed` None means: a new one each time.
+    Ranges as in `domain.Sampling`. `seed` None means: a new one each time. `logit_bias` is pairs
+    of token id and what is added to its logit.
     """
 
     temperature: float = 1.0
@@ -24,6 +25,7 @@ class TokenSampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     @property
     def greedy(self) -> bool:

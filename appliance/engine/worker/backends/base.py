@@ -8,19 +8,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from appliance.engine.worker.forms import Form
 from appliance.engine.worker.sampling import TokenSampling
+
+
+class Scored(NamedTuple):
+    """Natural log-probabilities before any sampling parameter: the token's, the likeliest ones'."""
+
+    logprob: float
+    top: list[tuple[int, float]]
 
 
 class Step(NamedTuple):
     """New tokens of one request. `finish_reason` is set on the last step only.
 
-    The token that ends an answer is among `tokens`: it was generated and is counted.
+    The token that ends an answer is among `tokens`: it was generated and is counted. `scores` has
+    one entry a token when the stream asked for them, and is empty otherwise.
     """
 
     tokens: list[int]
     finish_reason: Literal["stop", "length"] | None
+    scores: Sequence[Scored] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What one stream wants. `sampling` has its seed unless the caller gave none.
+
+    `form` holds from the first generated token on. `top_logprobs` None: no scores; n: the chosen
+    token's and the n likeliest's. `adapter` None: the model itself.
+    """
+
+    prompt: Sequence[int]
+    max_tokens: int
+    sampling: TokenSampling
+    form: Form | None = None
+    top_logprobs: int | None = None
+    adapter: str | None = None
 
 
 class BackendFailed(Exception):
@@ -33,11 +60,12 @@ class TokenStream:
     Steps that pile up while the reader is busy are handed over as one.
     """
 
-    def __init__(self, prompt: Sequence[int], max_tokens: int, sampling: TokenSampling) -> None:
-        self.prompt = prompt
-        self.max_tokens = max_tokens
-        self.sampling = sampling
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        # Tokens of the prompt that were not computed again; set before the first step, by `push`.
+        self.cached_tokens = 0
         self._tokens: list[int] = []
+        self._scores: list[Scored] = []
         self._finish: Literal["stop", "length"] | None = None
         self._error: BackendFailed | None = None
         self._news = asyncio.Event()
@@ -45,6 +73,7 @@ class TokenStream:
     def push(self, step: Step) -> None:
         """On the event loop only, like `fail`."""
         self._tokens += step.tokens
+        self._scores += step.scores
         self._finish = step.finish_reason
         self._news.set()
 
@@ -59,8 +88,9 @@ class TokenStream:
             await self._news.wait()
             self._news.clear()
             tokens, self._tokens, finish = self._tokens, [], self._finish
+            scores, self._scores = self._scores, []
             if tokens or finish:
-                yield Step(tokens, finish)
+                yield Step(tokens, finish, scores)
             if self._error is not None and finish is None:
                 raise self._error
 
@@ -72,8 +102,9 @@ OnFatal = Callable[[BaseException], None]
 class Backend(Protocol):
     """All methods are called on the event loop and return at once.
 
-    `capabilities` names the sampling parameters (fields of TokenSampling) that it obeys; no
-    request ever carries another value than the neutral one for the rest.
+    `capabilities` names the sampling parameters (fields of TokenSampling) that it obeys, the
+    forms it can hold an answer to (`forms.CAPABILITY`), and `logprobs`, `top_logprobs` and
+    `adapters` where it has them; no request ever asks for the rest.
     """
 
     capabilities: frozenset[str]
@@ -81,6 +112,10 @@ class Backend(Protocol):
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         """Begin to work. When the library dies: every stream fails, then `on_fatal` is called."""
+
+    def check_form(self, form: Form) -> None:
+        """Compile a form, or find it compiled. May take a second: called in a thread, by several
+        at once. Raises InvalidRequest that names the part which cannot be held to."""
 
     def submit(self, stream: TokenStream) -> None:
         """Begin to generate into `stream`. Never raises: what goes wrong fails the stream."""
