@@ -18,9 +18,11 @@ import numpy as np
 import openvino
 import openvino_genai as genai
 
-from appliance.engine.worker.backends.base import OnFatal, Step, TokenStream
+from appliance.engine.worker.backends.base import Ask, OnFatal, Step, TokenStream
 from appliance.engine.worker.backends.openvino_pipeline import generation_config
+from appliance.engine.worker.forms import Form
 from appliance.engine.worker.sampling import SAMPLING_PARAMETERS, TokenSampling
+from appliance.errors import InvalidRequest
 
 _LOOP_TURNS = 6
 _WARM_UP_TOKENS = 40
@@ -36,7 +38,7 @@ _FINISH = {
 class OpenVinoBackend:
     """A `Backend`. A seed is best effort: texts repeat for requests that run alone."""
 
-    capabilities = SAMPLING_PARAMETERS
+    capabilities = SAMPLING_PARAMETERS - {"logit_bias"}
     engine_version = f"openvino-genai {genai.__version__}"
 
     def __init__(
@@ -54,7 +56,8 @@ class OpenVinoBackend:
 
     def warm_up(self) -> None:
         """The first prompt and the first token compile: pay for it before the first user does."""
-        stream = TokenStream([0] * _WARM_UP_TOKENS, 2, TokenSampling(temperature=0.0))
+        greedy = TokenSampling(temperature=0.0)
+        stream = TokenStream(Ask(prompt=[0] * _WARM_UP_TOKENS, max_tokens=2, sampling=greedy))
         handle = self._add(stream)
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
@@ -65,6 +68,9 @@ class OpenVinoBackend:
         self._loop = loop
         self._on_fatal = on_fatal
         threading.Thread(target=self._work, name="openvino", daemon=True).start()
+
+    def check_form(self, form: Form) -> None:
+        raise InvalidRequest("This engine cannot hold an answer to a form.")
 
     def submit(self, stream: TokenStream) -> None:
         if self._dead is not None:
@@ -120,9 +126,9 @@ class OpenVinoBackend:
 
     def _add(self, stream: TokenStream) -> Any:
         self._ids += 1
-        ids = openvino.Tensor(np.array([stream.prompt], dtype=np.int64))
+        ids = openvino.Tensor(np.array([stream.ask.prompt], dtype=np.int64))
         handle = self._pipeline.add_request(
-            self._ids, ids, generation_config(stream, self._end_tokens)
+            self._ids, ids, generation_config(stream.ask, self._end_tokens)
         )
         self._running[stream] = handle
         return handle

@@ -8,7 +8,7 @@ from typing import Any
 
 import openvino_genai as genai
 
-from appliance.engine.worker.backends.base import TokenStream
+from appliance.engine.worker.backends.base import Ask
 
 # Tokens of one step. A long prompt is read in pieces of this size, and running answers stall for
 # one piece: 128 keeps the stall far below 512's and reads a prompt no slower (bench/worker.py).
@@ -44,12 +44,12 @@ def open_pipeline(
     return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", properties)
 
 
-def generation_config(stream: TokenStream, end_tokens: set[int]) -> genai.GenerationConfig:
-    """What the stream asks, in the library's words."""
-    sampling = stream.sampling
+def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
+    """What one stream asks, in the library's words."""
+    sampling = ask.sampling
     config = genai.GenerationConfig()
     config.apply_chat_template = False
-    config.max_new_tokens = stream.max_tokens
+    config.max_new_tokens = ask.max_tokens
     config.stop_token_ids = end_tokens
     config.eos_token_id = min(end_tokens, default=-1)
     config.presence_penalty = sampling.presence_penalty
