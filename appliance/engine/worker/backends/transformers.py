@@ -26,7 +26,9 @@ from transformers.generation.logits_process import LogitsProcessorList
 
 from appliance.engine.worker.backends.base import OnFatal, Step, TokenStream
 from appliance.engine.worker.backends.sampler import FusedSampler
+from appliance.engine.worker.forms import Form
 from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS, TokenSampling
+from appliance.errors import InvalidRequest
 
 # Small pages waste little cache and share short prefixes; only flash attention, which is off,
 # needs the library's 256.
@@ -57,7 +59,7 @@ def batching_config(kv_tokens: int, max_concurrency: int, device: str) -> Contin
 class TransformersBackend:
     """A `Backend` over a loaded model. Seeds are exact as far as the arithmetic is."""
 
-    capabilities = SAMPLING_PARAMETERS
+    capabilities = SAMPLING_PARAMETERS - {"logit_bias"}
     engine_version = f"transformers {transformers.__version__}, torch {torch.__version__}"
 
     def __init__(
@@ -99,6 +101,9 @@ class TransformersBackend:
         self._on_fatal = on_fatal
         threading.Thread(target=self._watch, name="transformers-watch", daemon=True).start()
 
+    def check_form(self, form: Form) -> None:
+        raise InvalidRequest("This engine cannot hold an answer to a form.")
+
     def submit(self, stream: TokenStream) -> None:
         self._ids += 1
         request_id = str(self._ids)
@@ -106,12 +111,12 @@ class TransformersBackend:
         # Before add_request: the loop may answer at once.
         self._manager.register_result_handler(request_id, self._handler(stream))
         accepted = self._manager.add_request(
-            list(stream.prompt),
+            list(stream.ask.prompt),
             request_id=request_id,
-            max_new_tokens=stream.max_tokens,
+            max_new_tokens=stream.ask.max_tokens,
             streaming=True,
             eos_token_id=self._end_tokens or None,
-            sampling=self._seeded(stream),
+            sampling=_seeded(stream.ask.sampling),
         )
         if accepted is None:
             self.cancel(stream)
@@ -129,11 +134,6 @@ class TransformersBackend:
     def close(self) -> None:
         self._closing = True
         self._manager.stop(block=True, timeout=_STOP_SECONDS, hard_stop=True)
-
-    def _seeded(self, stream: TokenStream) -> TokenSampling:
-        if stream.sampling.seed is not None:
-            return stream.sampling
-        return replace(stream.sampling, seed=secrets.randbits(63))
 
     def _handler(self, stream: TokenStream) -> Any:
         """Called on the event loop with everything generated so far."""
@@ -171,3 +171,9 @@ class TransformersBackend:
             stream.fail(f"The engine failed: {reason}")
         self._running.clear()
         self._on_fatal(reason)
+
+
+def _seeded(sampling: TokenSampling) -> TokenSampling:
+    if sampling.seed is not None:
+        return sampling
+    return replace(sampling, seed=secrets.randbits(63))
