@@ -5,9 +5,12 @@ that pipe open: when it closes, the worker ends, so no orphan outlives its paren
 writes one JSON object a line to its standard output:
 
     {"event": "listening", "port": 41234}
-    {"event": "progress", "stage": "download", "done": 1048576, "total": 16381470720}
+    {"event": "progress", "stage": "download", "done": 1048576, "total": 16381470720,
+     "speed": 11250000, "seconds_left": 1456}
     {"event": "ready", "facts": {…EngineFacts…}}
     {"event": "failed", "code": "hub_unreachable", "message": "…"}        and exits with 1
+
+`speed` is in bytes a second; it and `seconds_left` are null while nobody can tell.
 """
 
 from __future__ import annotations
@@ -16,14 +19,15 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-BackendName = Literal["transformers", "openvino"]
-Precision = Literal["bf16", "fp16", "fp32", "int8", "nf4", "gguf"]
+BackendName = Literal["transformers", "openvino", "vllm"]
+Precision = Literal["bf16", "fp16", "fp32", "int8", "nf4", "gguf", "fp8", "awq"]
 SourceKind = Literal["package", "gguf", "folder", "hub"]
 Stage = Literal["verify", "download", "convert", "load", "warm_up"]
 FailureCode = Literal[
     "hub_unreachable",
     "model_corrupt",
     "model_missing",
+    "model_gated",
     "out_of_memory",
     "missing_package",
     "load_failed",
@@ -54,11 +58,15 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """One complete order to the worker. Sizes are in tokens.
+    """One complete order to an engine process, ours or vLLM's. Sizes are in tokens.
 
     `default_sampling` is what the model's makers recommend, `thinking_sampling` the same for
     answers that begin with thinking (empty: no difference). `yarn_factor` stretches the context
-    beyond what the model was trained for.
+    beyond `native_context`, for which the model was trained. `hub_endpoint` is a hub's address, or
+    the word `modelscope`; None: huggingface.co.
+
+    For vLLM alone: `gpu_memory_fraction` is its share of the card's whole memory, and `kv_bytes`
+    the size of the KV cache where there is no card (0: it decides).
     """
 
     backend: BackendName
@@ -75,6 +83,9 @@ class EngineConfig:
     default_sampling: dict[str, float | int] = field(default_factory=dict)
     thinking_sampling: dict[str, float | int] = field(default_factory=dict)
     yarn_factor: float | None = None
+    native_context: int | None = None
+    gpu_memory_fraction: float | None = None
+    kv_bytes: int = 0
     adapters: tuple[Adapter, ...] = ()
 
     def to_json(self) -> str:

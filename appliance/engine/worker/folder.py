@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.engine.gguf import GgufError, read_gguf
 from appliance.engine.worker.checksum import sha256_of
 from appliance.engine.worker.failure import LoadFailure, Progress
-from appliance.engine.worker.gguf import read_metadata
 from appliance.engine.worker.gguf_tokenizer import build_tokenizer, end_tokens
 from appliance.engine.worker.prompt import ChatTemplate
 from appliance.engine.worker.tokenizer import TextTokenizer
@@ -78,6 +78,16 @@ def open_folder(path: Path, cache_dir: Path, progress: Progress) -> ModelFolder:
         progress("convert", 0, 0)
         _write_tokenizer(path, folder)
     return ModelFolder(folder, gguf=path)
+
+
+def read_metadata(gguf: Path) -> dict[str, Any]:
+    """Every key of a GGUF file with its value. Raises LoadFailure `model_corrupt`."""
+    try:
+        return read_gguf(gguf).metadata
+    except GgufError as error:
+        raise LoadFailure(
+            "model_corrupt", f"{gguf.name} is not a GGUF file that can be read: {error}"
+        ) from error
 
 
 def _write_tokenizer(gguf: Path, folder: Path) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.engine.worker.failure import LoadFailure
-from appliance.engine.worker.folder import ModelFolder
-from appliance.engine.worker.gguf import read_metadata
+from appliance.engine.worker.folder import ModelFolder, read_metadata
 from appliance.engine.worker.gguf_tokenizer import build_tokenizer, end_tokens
 from appliance.engine.worker.tokenizer import TextTokenizer
 from tests.engine.worker.test_text import TRICKY
