@@ -160,11 +160,17 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """First event of every answer: the engine has accepted the work. Refusals come before it."""
+    """First event of every answer: the engine has accepted the work. Refusals come before it.
+
+    `cached_from` is the request whose answer is given again, `cache_age` seconds after it was
+    complete; None for an answer of its own.
+    """
 
     generation_id: str
     model: str
     queue_ms: float
+    cached_from: str | None = None
+    cache_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

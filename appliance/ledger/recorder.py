@@ -43,8 +43,12 @@ class Recorder:
         path: str,
         client_ip: str | None,
         user_agent: str | None,
+        client_request_id: str | None = None,
     ) -> None:
-        """A request has arrived. `created_at` is aware; `id` is ours, from `new_id`."""
+        """A request has arrived. `created_at` is aware; `id` is ours, from `new_id`.
+
+        `client_request_id` is what the client calls it; nothing is ever looked up by it.
+        """
         row = {
             "id": id,
             "created_at": created_at,
@@ -52,6 +56,7 @@ class Recorder:
             "path": path,
             "client_ip": client_ip,
             "user_agent": user_agent,
+            "client_request_id": client_request_id,
         }
         self._writer.submit(lambda session: _insert(session, _OPEN_REQUEST, row))
 
@@ -107,8 +112,10 @@ class Recorder:
         timings: Timings,
         finish_reason: str,
         error: str | None,
+        tool_calls: list[Any] | None = None,
+        cached_from: str | None = None,
     ) -> None:
-        """The engine is done with it, one way or another."""
+        """It is over, one way or another. `cached_from` is the request that was answered first."""
         row = {
             "row_id": id,
             "output": output,
@@ -116,11 +123,14 @@ class Recorder:
             "prompt_tokens": usage and usage.prompt_tokens,
             "cached_tokens": usage and usage.cached_tokens,
             "completion_tokens": usage and usage.completion_tokens,
+            "reasoning_tokens": usage and usage.reasoning_tokens,
             "queue_ms": _rounded(timings.queue_ms),
             "ttft_ms": _rounded(timings.ttft_ms),
             "duration_ms": _rounded(timings.duration_ms),
             "finish_reason": finish_reason,
             "error": error,
+            "tool_calls": tool_calls or None,
+            "cached_from": cached_from,
         }
         self._writer.submit(lambda session: _close(session, _CLOSE_GENERATION, row))
 

@@ -1,6 +1,7 @@
 """The tables. `docs/ledger.md` explains them to the person who owns the machine.
 
-Column order is deliberate: `select *` reads like a sentence. Durations are milliseconds.
+Column order is deliberate: `select *` reads like a sentence; what came with a later schema
+stands at the end. Durations are milliseconds.
 Everything is nullable that is not known when a row is opened: an open request has no
 `status`, an open generation no `finish_reason`.
 """
@@ -48,6 +49,7 @@ class RequestRecord(SQLModel, table=True):
     key_name: str | None = Field(default=None, sa_type=PlainText)
     user_agent: str | None = Field(default=None, sa_type=PlainText)
     error: str | None = Field(default=None, sa_type=PlainText)
+    client_request_id: str | None = Field(default=None, sa_type=PlainText)
 
 
 class GenerationRecord(SQLModel, table=True):
@@ -83,6 +85,10 @@ class GenerationRecord(SQLModel, table=True):
     duration_ms: float | None = None
     finish_reason: str | None = Field(default=None, sa_type=PlainText)
     error: str | None = Field(default=None, sa_type=PlainText)
+    reasoning_tokens: int | None = None
+    tool_calls: Any = Field(default=None, nullable=True, sa_type=JSON(none_as_null=True))
+    # No foreign key: the row stays an answer given again when the first one is swept away.
+    cached_from: str | None = Field(default=None, sa_type=PlainText)
 
 
 class ApiKey(SQLModel, table=True):

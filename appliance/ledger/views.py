@@ -35,6 +35,7 @@ class GenerationRow:
     duration_ms: float | None
     finish_reason: str | None
     error: str | None
+    cached_from: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class RequestRow:
     key_name: str | None
     user_agent: str | None
     error: str | None
+    client_request_id: str | None
     generations: tuple[GenerationRow, ...]
 
     @property

@@ -73,7 +73,7 @@ class Ledger:
         row: dict[str, Any] = {
             "output": "A book that remembers.",
             "reasoning": None,
-            "usage": Usage(prompt_tokens=12, completion_tokens=6, cached_tokens=4),
+            "usage": Usage(12, 6, cached_tokens=4, reasoning_tokens=2),
             "timings": Timings(queue_ms=1.04, ttft_ms=20.0, duration_ms=100.0),
             "finish_reason": "stop",
             "error": None,

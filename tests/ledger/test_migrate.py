@@ -12,17 +12,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from appliance.errors import SetupError
-from appliance.ledger import migrate as migrate_module
 from appliance.ledger.database import Database
 from appliance.ledger.migrations import HEAD
 from appliance.ledger.tables import metadata
 from tests.ledger.support import Ledger, url_of
+
+pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,22 +117,86 @@ def test_two_that_start_at_once_both_find_a_whole_schema(tmp_path: Path) -> None
     assert [process.communicate(timeout=60)[0] for process in processes] == ["migrated\n"] * 2
 
 
-def test_an_existing_database_is_copied_before_it_is_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+OLDEST_ROWS = (
+    "insert into request values ('r1', '2026-08-01 09:30:00.000000', 'POST', '/generate', 200,"
+    " 101.0, '10.0.0.9', 'anna', 'curl/8.5', null)",
+    "insert into generation values ('g1', 'r1', 'Qwen/Qwen3-8B', 'int8', 'transformers',"
+    ' \'{"temperature": 0.7}\', \'[{"role": "user", "content": "Hi"}]\', \'Hello.\', null,'
+    " 12, 4, 6, 1.0, 20.0, 100.0, 'stop', null)",
+    "insert into api_key values ('k1', 'anna', 'sk-appl-ab', 'hash', 0, null,"
+    " '2026-07-01 08:00:00.000000', null, null, null)",
+    "insert into conversation values ('c1', 'anna', 'Greetings', '2026-08-01 09:30:00.000000',"
+    " '2026-08-01 09:31:00.000000', null)",
+    "insert into message values ('m1', 'c1', 'assistant', 'Hello.', null, 'done', null, 'r1',"
+    " '2026-08-01 09:30:00.000000')",
+)
+
+
+@pytest.fixture
+def oldest(tmp_path: Path) -> Path:
+    """A database as the first version left it, with a row in every table."""
     file = tmp_path / "appliance.db"
-    ledger = Ledger(file)
-    ledger.record()
-    ledger.close()
-    monkeypatch.setattr(migrate_module, "HEAD", "0002")  # as if a newer version had come
+    database = Database(url_of(file))
+    config = Config()
+    config.set_main_option("script_location", "appliance.ledger:migrations")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    database.close()
+    sql(file, *OLDEST_ROWS)
+    return file
 
-    migrated(file)
 
-    (copy,) = tmp_path.glob("appliance.schema-0001.*Z.db")
-    with closing(sqlite3.connect(copy)) as database:
-        assert database.execute("select output from generation").fetchall() == [
-            ("A book that remembers.",)
-        ]
+def rows_of(file: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(file)) as database:
+        names = [table.name for table in metadata.sorted_tables]
+        return {name: database.execute(f"select * from {name}").fetchall() for name in names}
+
+
+def test_every_row_of_the_oldest_schema_survives(oldest: Path) -> None:
+    before = rows_of(oldest)
+
+    migrated(oldest)
+
+    added = {"request": 1, "generation": 3}
+    for table, rows in rows_of(oldest).items():
+        assert rows == [row + (None,) * added.get(table, 0) for row in before[table]]
+        assert len(rows) == 1
+
+
+async def test_old_and_new_rows_are_read_alike(oldest: Path) -> None:
+    ledger = Ledger(oldest)
+    try:
+        new = ledger.record(request={"client_request_id": "trace-7"})
+        page = await ledger.queries.requests(owner=None)
+        old = await ledger.queries.request("r1", owner="anna")
+    finally:
+        ledger.close()
+    noted = {row.id: (row.client_request_id, len(row.generations)) for row in page.rows}
+    assert noted == {new: ("trace-7", 1), "r1": (None, 1)}
+    assert old is not None
+    assert old.generation is not None
+    assert (old.generation.output, old.generation.tool_calls) == ("Hello.", None)
+
+
+def test_the_migrated_oldest_schema_is_that_of_a_new_database(oldest: Path, tmp_path: Path) -> None:
+    migrated(oldest)
+    migrated(tmp_path / "new.db")
+
+    def schema(file: Path) -> list[tuple[str, str]]:
+        with closing(sqlite3.connect(file)) as database:
+            return database.execute("select name, sql from sqlite_schema order by name").fetchall()
+
+    assert schema(oldest) == schema(tmp_path / "new.db")
+
+
+def test_an_existing_database_is_copied_before_it_is_changed(oldest: Path) -> None:
+    before = rows_of(oldest)
+
+    migrated(oldest)
+
+    (copy,) = oldest.parent.glob("appliance.schema-0001.*Z.db")
+    assert rows_of(copy) == before
 
 
 def test_the_file_is_private(tmp_path: Path) -> None:

@@ -26,8 +26,12 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
 
     request_id = ledger.record(
         key_name="Anna",
-        request={"created_at": arrived},
-        answered={"reasoning": "They ask for a definition."},
+        request={"created_at": arrived, "client_request_id": "trace-7"},
+        answered={
+            "reasoning": "They ask for a definition.",
+            "tool_calls": [{"id": "call_1", "name": "look_up", "arguments": "{}"}],
+            "cached_from": "01J0000000000000000000000A",
+        },
     )
 
     detail = await ledger.queries.request(request_id, owner=None)
@@ -44,6 +48,7 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
         "key_name": "Anna",
         "user_agent": "curl/8.5",
         "error": None,
+        "client_request_id": "trace-7",
     }
     assert detail.generation.model_dump(exclude={"id"}) == {
         "request_id": request_id,
@@ -62,6 +67,9 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
         "duration_ms": 100.0,
         "finish_reason": "stop",
         "error": None,
+        "reasoning_tokens": 2,
+        "tool_calls": [{"id": "call_1", "name": "look_up", "arguments": "{}"}],
+        "cached_from": "01J0000000000000000000000A",
     }
 
 
