@@ -117,19 +117,19 @@ def test_two_that_start_at_once_both_find_a_whole_schema(tmp_path: Path) -> None
     assert [process.communicate(timeout=60)[0] for process in processes] == ["migrated\n"] * 2
 
 
-OLDEST_ROWS = (
-    "insert into request values ('r1', '2026-08-01 09:30:00.000000', 'POST', '/generate', 200,"
-    " 101.0, '10.0.0.9', 'anna', 'curl/8.5', null)",
-    "insert into generation values ('g1', 'r1', 'Qwen/Qwen3-8B', 'int8', 'transformers',"
-    ' \'{"temperature": 0.7}\', \'[{"role": "user", "content": "Hi"}]\', \'Hello.\', null,'
-    " 12, 4, 6, 1.0, 20.0, 100.0, 'stop', null)",
-    "insert into api_key values ('k1', 'anna', 'sk-appl-ab', 'hash', 0, null,"
-    " '2026-07-01 08:00:00.000000', null, null, null)",
-    "insert into conversation values ('c1', 'anna', 'Greetings', '2026-08-01 09:30:00.000000',"
-    " '2026-08-01 09:31:00.000000', null)",
-    "insert into message values ('m1', 'c1', 'assistant', 'Hello.', null, 'done', null, 'r1',"
-    " '2026-08-01 09:30:00.000000')",
-)
+OLDEST_ROWS = """
+insert into request values ('r1', '2026-08-01 09:30:00.000000', 'POST', '/generate', 200, 101.0,
+    '10.0.0.9', 'anna', 'curl/8.5', null);
+insert into generation values ('g1', 'r1', 'Qwen/Qwen3-8B', 'int8', 'transformers',
+    '{"temperature": 0.7}', '[{"role": "user", "content": "Hi"}]', 'Hello.', null,
+    12, 4, 6, 1.0, 20.0, 100.0, 'stop', null);
+insert into api_key values ('k1', 'anna', 'sk-appl-ab', 'hash', 0, null,
+    '2026-07-01 08:00:00.000000', null, null, null);
+insert into conversation values ('c1', 'anna', 'Greetings',
+    '2026-08-01 09:30:00.000000', '2026-08-01 09:31:00.000000', null);
+insert into message values ('m1', 'c1', 'assistant', 'Hello.', null, 'done', null, 'r1',
+    '2026-08-01 09:30:00.000000');
+"""
 
 
 @pytest.fixture
@@ -143,7 +143,8 @@ def oldest(tmp_path: Path) -> Path:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
     database.close()
-    sql(file, *OLDEST_ROWS)
+    with closing(sqlite3.connect(file)) as rows:
+        rows.executescript(OLDEST_ROWS)
     return file
 
 
