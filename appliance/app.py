@@ -20,11 +20,13 @@ from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.folder import DataFolder
+from appliance.gateway.cache import AnswerCache
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
+from appliance.gateway.store import MemoryStore
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
 from appliance.ledger.keys import KeyStore
@@ -110,11 +112,19 @@ def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
+        cache=_cache(settings),
     )
     keys = KeyStore(database, writer)
     return Parts(
         database, writer, recorder, keys, http, engine, queue, gateway, Runs(gateway, engine)
     )
+
+
+def _cache(settings: Settings) -> AnswerCache | None:
+    if not settings.cache_minutes:
+        return None
+    bounds = {"seconds": settings.cache_minutes * 60, "max_bytes": settings.cache_mb * 1_000_000}
+    return AnswerCache(MemoryStore(**bounds))
 
 
 def _web_parts(

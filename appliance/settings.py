@@ -63,6 +63,10 @@ class Settings(BaseModel):
     queue_limit: int = Field(
         64, ge=0, description="Most requests that may wait; the next one is told to come back."
     )
+    cache_minutes: int = Field(
+        10, ge=0, description="How long answers to deterministic requests are kept; 0 keeps none."
+    )
+    cache_mb: int = Field(64, ge=1, description="Most memory for kept answers, in megabytes.")
     log_content: Literal["full", "metadata"] = Field(
         "full", description="Keep inputs and outputs in the ledger, or only their metadata."
     )

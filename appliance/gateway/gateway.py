@@ -1,59 +1,55 @@
-"""The only way to the engine: limits → queue → engine, and one ledger row whatever happens."""
+"""The only way to the engine: limits → cache → queue → engine, and one ledger row in any case."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from appliance.domain import (
     Admitted,
+    ChoiceFinished,
+    Delta,
     Event,
     Finished,
     GenerationRequest,
     ReasoningDelta,
     TextDelta,
-    Timings,
-    Usage,
+    ToolCallDelta,
 )
-from appliance.engine.client import Accepted, Completed, EngineClient
+from appliance.engine.client import Completed, EngineClient
 from appliance.engine.status import Engine
+from appliance.errors import NotFound
+from appliance.gateway.account import Account, parameters, written_input
+from appliance.gateway.cache import AnswerCache, cache_key
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
+from appliance.gateway.work import Begun, Placed, WorkEvent, Workshop
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
 
 @dataclass(slots=True)
-class _Answer:
-    """One generation as it grows, and what the ledger will say of it."""
+class _Asked:
+    """One generation on its way. `begun` says how to reach it once the engine has taken it."""
 
-    started: float
-    queue_ms: float = 0.0
-    ttft_ms: float | None = None
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    usage: Usage | None = None
-    finish_reason: str = "cancelled"
-    error: str | None = None
-
-    def elapsed_ms(self) -> float:
-        return (time.perf_counter() - self.started) * 1000
-
-    def take(self, event: TextDelta | ReasoningDelta) -> None:
-        if self.ttft_ms is None:
-            self.ttft_ms = self.elapsed_ms()
-        (self.text if isinstance(event, TextDelta) else self.reasoning).append(event.text)
-
-    def timings(self) -> Timings:
-        return Timings(self.queue_ms, self.ttft_ms, self.elapsed_ms())
+    id: str
+    request_id: str
+    request: GenerationRequest
+    caller: Caller
+    account: Account
+    cache_key: str | None = None
+    begun: Begun | None = None
 
 
 class Gateway:
-    """Runs generations for callers. Receives its parts; knows no dialect and no engine."""
+    """Runs generations for callers. Receives its parts; knows no dialect and no engine.
+
+    Without a `cache` every request is computed.
+    """
 
     def __init__(
         self,
@@ -64,85 +60,113 @@ class Gateway:
         queue: FairQueue,
         log: Recorder,
         log_content: Literal["full", "metadata"] = "full",
+        cache: AnswerCache | None = None,
     ) -> None:
         self._engine = engine
         self._client = client
         self._limits = limits
-        self._queue = queue
+        self._workshop = Workshop(engine, client, queue)
         self._log = log
-        self._log_content = log_content
+        self._keep_content = log_content == "full"
+        self._cache = cache
+        self._running: dict[str, _Asked] = {}
 
     async def run(
-        self, request: GenerationRequest, caller: Caller, *, request_id: str
+        self,
+        request: GenerationRequest,
+        caller: Caller,
+        *,
+        request_id: str,
+        use_cache: bool = True,
     ) -> AsyncGenerator[Event, None]:
-        """Yield `Admitted`, deltas, `Finished`.
+        """Yield `Admitted`, deltas and a `ChoiceFinished` for each choice, `Finished`.
 
         A refusal is raised before `Admitted`, so that it still has a status code; a failure after
-        it is an EngineFailed. Closing the generator cancels the work in the engine.
+        it is an EngineFailed. Closing the generator cancels the work in the engine, unless the
+        same caller's identical request waits for the same answer. `use_cache` false: the answer
+        is computed for this request alone, and not kept.
         """
-        generation_id = new_id()
-        answer = _Answer(time.perf_counter())
-        self._open(generation_id, request_id, request)
+        asked = _Asked(new_id(), request_id, request, caller, Account(request.choices))
+        self._open(asked)
         try:
-            async with aclosing(self._admitted(generation_id, request, caller, answer)) as events:
+            await self._limits.check(caller)
+            async with aclosing(self._source(asked, use_cache)) as events:
                 async for event in events:
-                    yield event
+                    if isinstance(event, Placed):
+                        asked.account.place(event.queue_ms)
+                    else:
+                        yield self._told(asked, event)
         except Exception as error:
-            answer.finish_reason, answer.error = "error", str(error)
+            asked.account.finish_reason, asked.account.error = "error", str(error)
             raise
         finally:
-            self._close(generation_id, answer)
+            self._running.pop(asked.id, None)
+            self._close(asked)
 
-    async def _admitted(
-        self, generation_id: str, request: GenerationRequest, caller: Caller, answer: _Answer
-    ) -> AsyncGenerator[Event, None]:
-        await self._limits.check(caller)
-        self._engine.endpoint()
-        async with self._queue.place(caller.name):
-            answer.queue_ms = answer.elapsed_ms()
-            endpoint = self._engine.endpoint()
-            async with aclosing(self._client.stream(endpoint, request)) as events:
-                async for event in events:
-                    match event:
-                        case Accepted():
-                            yield Admitted(generation_id, endpoint.model, answer.queue_ms)
-                        case Completed(finish_reason, usage):
-                            answer.finish_reason, answer.usage = finish_reason, usage
-                            yield Finished(finish_reason, usage, answer.timings())
-                        case _:
-                            answer.take(event)
-                            yield event
+    async def answer_now(self, generation_id: str, caller: Caller) -> None:
+        """End the thinking of the caller's own running answer; its text comes next.
 
-    def _open(self, generation_id: str, request_id: str, request: GenerationRequest) -> None:
+        Raises NotFound when no such generation of this caller is running, or its engine cannot
+        be told; InvalidRequest when it is not thinking.
+        """
+        asked = self._running.get(generation_id)
+        begun = asked.begun if asked is not None and asked.caller.name == caller.name else None
+        if asked is None or begun is None or begun.endpoint is None or begun.engine_id is None:
+            raise NotFound("This answer is over, or its engine cannot be asked to answer now.")
+        if self._cache is not None and asked.cache_key is not None:
+            self._cache.spoil(asked.cache_key)
+        await self._client.answer_now(begun.endpoint, begun.engine_id)
+
+    def _source(self, asked: _Asked, use_cache: bool) -> AsyncGenerator[WorkEvent, None]:
+        """The answer's events: computed, or from wherever the cache has them."""
+        work = partial(self._workshop.work, asked.request, asked.caller.name)
+        if self._cache is None or not use_cache:
+            return work()
+        key = cache_key(asked.request, asked.caller.name, self._engine.status.facts)
+        if key is None:
+            return work()
+        asked.cache_key = key
+        return self._cache.answer(key, asked.request_id, work)
+
+    def _told(self, asked: _Asked, event: Begun | Delta | ChoiceFinished | Completed) -> Event:
+        """The event as the caller sees it, put down to the generation's account."""
+        account = asked.account
+        match event:
+            case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                account.take(event)
+                return event
+            case ChoiceFinished():
+                return event
+            case Completed(finish_reason, usage):
+                account.finish_reason, account.usage = finish_reason, usage
+                return Finished(finish_reason, usage, account.timings())
+            case Begun(model, cached_from=cached_from, cache_age=age):
+                account.cached_from, asked.begun = cached_from, event
+                self._running[asked.id] = asked
+                return Admitted(asked.id, model, account.queue_ms, cached_from, age)
+
+    def _open(self, asked: _Asked) -> None:
         facts = self._engine.status.facts
-        parameters = {k: v for k, v in asdict(request.sampling).items() if v not in (None, ())}
-        if request.enable_thinking is not None:
-            parameters["enable_thinking"] = request.enable_thinking
         self._log.open_generation(
-            id=generation_id,
-            request_id=request_id,
+            id=asked.id,
+            request_id=asked.request_id,
             model=facts.model if facts else "",
             precision=facts.precision if facts else "",
             engine=facts.backend if facts else "",
-            parameters=parameters,
-            input=self._input(request),
+            parameters=parameters(asked.request),
+            input=written_input(asked.request) if self._keep_content else "",
         )
 
-    def _input(self, request: GenerationRequest) -> list[dict[str, str]] | str:
-        if self._log_content == "metadata":
-            return ""
-        if isinstance(request.prompt, str):
-            return request.prompt
-        return [{"role": m.role, "content": m.content} for m in request.prompt]
-
-    def _close(self, generation_id: str, answer: _Answer) -> None:
-        keep = self._log_content == "full"
+    def _close(self, asked: _Asked) -> None:
+        account, keep = asked.account, self._keep_content
         self._log.close_generation(
-            generation_id,
-            output="".join(answer.text) if keep else "",
-            reasoning="".join(answer.reasoning) if keep else "",
-            usage=answer.usage,
-            timings=answer.timings(),
-            finish_reason=answer.finish_reason,
-            error=answer.error,
+            asked.id,
+            output=account.output() if keep else "",
+            reasoning=account.reasoning() if keep else "",
+            tool_calls=account.tool_calls() if keep else None,
+            usage=account.usage,
+            timings=account.timings(),
+            finish_reason=account.finish_reason,
+            error=account.error,
+            cached_from=account.cached_from,
         )

@@ -5,6 +5,7 @@ A pure ASGI middleware, so that streams pass through untouched and a client that
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
 UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics")
+LONGEST_CLIENT_ID = 200
 
 
 @dataclass(slots=True)
@@ -72,7 +74,17 @@ class Recording:
             path=scope["path"],
             client_ip=client[0] if client else "",
             user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            client_request_id=_clients_id(headers.get(b"x-request-id", b"")),
         )
+
+
+def _clients_id(header: bytes) -> str | None:
+    """What the client calls its request, where that is fit to be read; else nothing."""
+    with contextlib.suppress(UnicodeDecodeError):
+        text = header.decode()
+        if 0 < len(text) <= LONGEST_CLIENT_ID and text.isprintable():
+            return text
+    return None
 
 
 def _marked(record: RequestRecord, send: Send) -> Send:

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session, select
 
-from appliance.domain import Admitted, Finished, GenerationRequest, Message, Sampling, TextDelta
+from appliance.domain import (
+    Admitted,
+    ChoiceFinished,
+    Finished,
+    GenerationRequest,
+    Message,
+    Sampling,
+    TextDelta,
+)
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.remote import RemoteEngine
 from appliance.errors import EngineFailed, EngineUnavailable, InvalidRequest, QueueFull, RateLimited
@@ -115,7 +123,8 @@ async def house(script: ScriptedEngine, tmp_path: Path) -> AsyncIterator[House]:
 async def test_an_answer_and_its_row(house: House) -> None:
     first, *deltas, last = await house.ask("say one two")
     assert isinstance(first, Admitted)
-    assert deltas == [TextDelta("one "), TextDelta("two ")]
+    assert first.cached_from is None
+    assert deltas == [TextDelta("one "), TextDelta("two "), ChoiceFinished("stop")]
     assert isinstance(last, Finished)
     (row,) = await house.rows()
     assert row.id == first.generation_id

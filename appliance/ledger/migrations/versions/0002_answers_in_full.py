@@ -5,6 +5,8 @@ Columns are added at the end: that costs nothing, where any other place would co
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,11 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-GENERATION = {"reasoning_tokens": sa.Integer(), "tool_calls": sa.JSON(), "cached_from": sa.Text()}
+GENERATION: dict[str, sa.types.TypeEngine[Any]] = {
+    "reasoning_tokens": sa.Integer(),
+    "tool_calls": sa.JSON(),
+    "cached_from": sa.Text(),
+}
 
 
 def upgrade() -> None:

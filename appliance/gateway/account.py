@@ -1,0 +1,140 @@
+"""What the ledger is told of one generation: what was asked, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from appliance.domain import (
+    Delta,
+    GenerationRequest,
+    Message,
+    NamedTool,
+    ReasoningDelta,
+    TextDelta,
+    Timings,
+    ToolCall,
+    Usage,
+)
+
+Texts = defaultdict[int, list[str]]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call as it grows."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+def _texts() -> Texts:
+    return defaultdict(list)
+
+
+@dataclass(slots=True)
+class Account:
+    """One generation as it grows, for its row. `started` is on `time.perf_counter`'s clock."""
+
+    choices: int = 1
+    started: float = field(default_factory=time.perf_counter)
+    queue_ms: float = 0.0
+    ttft_ms: float | None = None
+    cached_from: str | None = None
+    usage: Usage | None = None
+    finish_reason: str = "cancelled"
+    error: str | None = None
+    _text: Texts = field(default_factory=_texts)
+    _reasoning: Texts = field(default_factory=_texts)
+    _calls: dict[tuple[int, int], _Call] = field(default_factory=dict)
+
+    def place(self, queue_ms: float) -> None:
+        """Whoever has joined work under way has waited less than the work itself."""
+        self.queue_ms = min(queue_ms, self._elapsed_ms())
+
+    def take(self, delta: Delta) -> None:
+        if self.ttft_ms is None:
+            self.ttft_ms = self._elapsed_ms()
+        match delta:
+            case TextDelta(text, choice):
+                self._text[choice].append(text)
+            case ReasoningDelta(text, choice):
+                self._reasoning[choice].append(text)
+            case _:
+                call = self._calls.setdefault((delta.choice, delta.index), _Call())
+                call.id, call.name = delta.id or call.id, delta.name or call.name
+                call.arguments.append(delta.arguments)
+
+    def timings(self) -> Timings:
+        return Timings(self.queue_ms, self.ttft_ms, self._elapsed_ms())
+
+    def output(self) -> str:
+        """The answer's text; of several choices a JSON array of their texts."""
+        return self._in_one(self._text)
+
+    def reasoning(self) -> str:
+        return self._in_one(self._reasoning) if self._reasoning else ""
+
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """Each call; with its choice where there are several choices."""
+        found = []
+        for (choice, _), call in sorted(self._calls.items()):
+            row: dict[str, Any] = {"choice": choice} if self.choices > 1 else {}
+            row |= {"id": call.id, "name": call.name, "arguments": "".join(call.arguments)}
+            found.append(row)
+        return found
+
+    def _in_one(self, texts: Texts) -> str:
+        if self.choices == 1:
+            return "".join(texts[0])
+        return json.dumps(["".join(texts[n]) for n in range(self.choices)], ensure_ascii=False)
+
+    def _elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.started) * 1000
+
+
+def parameters(request: GenerationRequest) -> dict[str, Any]:
+    """What was asked for besides the text; what was left to its default is left out."""
+    found = {k: v for k, v in asdict(request.sampling).items() if v not in (None, ())}
+    others: dict[str, Any] = {
+        "n": request.choices if request.choices != 1 else None,
+        "enable_thinking": request.enable_thinking,
+        "thinking_budget": request.thinking_budget,
+        "constraint": request.constraint.kind if request.constraint else None,
+        "top_logprobs": request.top_logprobs,
+        "adapter": request.adapter,
+    }
+    if request.tools:
+        choice = request.tool_choice
+        others["tools"] = [tool.name for tool in request.tools]
+        others["tool_choice"] = {"name": choice.name} if isinstance(choice, NamedTool) else choice
+        others["parallel_tool_calls"] = None if request.parallel_tool_calls else False
+    return found | {name: value for name, value in others.items() if value is not None}
+
+
+def written_input(request: GenerationRequest) -> list[dict[str, Any]] | str:
+    """The prompt as it stands in the ledger; `read_input` is the way back."""
+    if isinstance(request.prompt, str):
+        return request.prompt
+    return [_written(message) for message in request.prompt]
+
+
+def read_input(recorded: Any) -> tuple[Message, ...]:
+    """The turns of a recorded input; a raw prompt is a user's turn; nothing if none was kept."""
+    if not isinstance(recorded, list):
+        return (Message("user", recorded),) if recorded else ()
+    return tuple(
+        Message(**turn | {"tool_calls": tuple(ToolCall(**c) for c in turn.get("tool_calls", ()))})
+        for turn in recorded
+    )
+
+
+def _written(message: Message) -> dict[str, Any]:
+    kept = {name: value for name, value in asdict(message).items() if value not in (None, ())}
+    if message.tool_calls:
+        kept["tool_calls"] = list(kept["tool_calls"])
+    return {"role": message.role, "content": message.content} | kept

@@ -1,0 +1,71 @@
+"""One piece of work at the engine: a fair place in the queue, then what the engine says.
+
+Knows nothing of who is recorded or charged for it, so that several callers can share one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from appliance.domain import ChoiceFinished, Delta, GenerationRequest
+from appliance.engine.client import Accepted, Completed, EngineClient
+from appliance.engine.config import Endpoint
+from appliance.engine.status import Engine
+from appliance.gateway.queue import FairQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A place at the engine is free for the work, `queue_ms` after it was wished for."""
+
+    queue_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The engine has taken the work, or an answer is given again.
+
+    `endpoint` and `engine_id` are how to reach
+    the work in the engine; None where there is none, or where the engine does not name it.
+    `cached_from` and `cache_age` are as in `Admitted`.
+    """
+
+    model: str
+    endpoint: Endpoint | None = None
+    engine_id: str | None = None
+    cached_from: str | None = None
+    cache_age: float | None = None
+
+
+WorkEvent = Placed | Begun | Delta | ChoiceFinished | Completed
+
+
+class Workshop:
+    """Does pieces of work for callers known by name. Stateless but for its parts."""
+
+    def __init__(self, engine: Engine, client: EngineClient, queue: FairQueue) -> None:
+        self._engine = engine
+        self._client = client
+        self._queue = queue
+
+    async def work(self, request: GenerationRequest, name: str) -> AsyncGenerator[WorkEvent, None]:
+        """Yield `Placed`, `Begun`, deltas and `ChoiceFinished`, `Completed`.
+
+        Refusals are raised before `Begun`. Closing the generator cancels the work in the engine
+        and gives the place to the next.
+        """
+        started = time.perf_counter()
+        self._engine.endpoint()
+        async with self._queue.place(name):
+            yield Placed((time.perf_counter() - started) * 1000)
+            endpoint = self._engine.endpoint()
+            model = request.adapter or endpoint.model
+            async with aclosing(self._client.stream(endpoint, request)) as events:
+                async for event in events:
+                    if isinstance(event, Accepted):
+                        yield Begun(model, endpoint, event.engine_id)
+                    else:
+                        yield event
