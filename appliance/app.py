@@ -13,7 +13,7 @@ import httpx2
 from fastapi import FastAPI, Request
 
 from appliance import VERSION
-from appliance.api import admin, completions, docs, errors, generate, health, models
+from appliance.api import admin, completions, docs, errors, generate, health, models, tokenize
 from appliance.api.parts import ApiParts
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.status import Engine
@@ -84,8 +84,14 @@ def create_app(
     )
     secret = folder.secret()
     named = _identify_with(Identity(parts.keys, require_key=settings.require_key), secret)
-    api = ApiParts(gateway=parts.gateway, engine=parts.engine, identify=named, version=VERSION)
-    for dialect in (generate, completions, models, health):
+    api = ApiParts(
+        gateway=parts.gateway,
+        engine=parts.engine,
+        client=EngineClient(parts.http),
+        identify=named,
+        version=VERSION,
+    )
+    for dialect in (generate, completions, models, tokenize, health):
         app.include_router(dialect.router(api))
     queries = Queries(parts.database, parts.writer)
     app.include_router(admin.router(api, parts.keys, queries))
@@ -123,8 +129,8 @@ def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
 def _cache(settings: Settings) -> AnswerCache | None:
     if not settings.cache_minutes:
         return None
-    bounds = {"seconds": settings.cache_minutes * 60, "max_bytes": settings.cache_mb * 1_000_000}
-    return AnswerCache(MemoryStore(**bounds))
+    seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
+    return AnswerCache(MemoryStore(seconds=seconds, max_bytes=most))
 
 
 def _web_parts(

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from appliance.api.errors import envelope
+from appliance.api.openai_answers import ChatWire, CompletionWire
 from appliance.api.openai_schemas import ChatCompletionRequest, CompletionRequest
-from appliance.api.openai_wire import ChatWire, CompletionWire, chunks
 from appliance.api.parts import ApiParts
-from appliance.api.streams import EventStream, admitted, guarded, while_connected, whole
+from appliance.api.streams import EventStream, admitted, encoded, while_connected
+from appliance.api.whole import whole
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 
@@ -41,12 +42,14 @@ async def _answer(
     request: Request,
     caller: Caller,
 ) -> Response:
-    parts.check_model(body.model)
+    adapter = parts.check_model(body.model)
+    wish = body.generation_request(adapter)
     request_id = record_of(request).id
-    events = parts.gateway.run(body.generation_request(), caller, request_id=request_id)
+    events = parts.gateway.run(wish, caller, request_id=request_id)
     if not body.stream:
-        answer = await while_connected(request, whole(events))
-        return JSONResponse(wire(request_id, answer.admitted.model).whole(answer))
-    model = (await admitted(request, events)).model
-    stream = chunks(wire(request_id, model), events, body.include_usage)
-    return EventStream(guarded(request, stream, envelope))
+        answer = await while_connected(request, whole(events, wish.choices))
+        model = adapter or answer.admitted.model
+        return JSONResponse(wire(request_id, model, choices=wish.choices).whole(answer))
+    model = adapter or (await admitted(request, events)).model
+    encoder = wire(request_id, model, choices=wish.choices, include_usage=body.include_usage)
+    return EventStream(encoded(request, events, encoder, envelope))

@@ -11,6 +11,8 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
+from appliance.api.heads import answer_heads
+
 CARRIER = "fastapi_offline"
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 CACHE = {"cache-control": "public, max-age=86400"}
@@ -53,7 +55,7 @@ def router() -> APIRouter:
     async def style() -> Response:
         return FileResponse(_carried("swagger-ui.css"), headers=CACHE)
 
-    return routes
+    return answer_heads(routes)
 
 
 def _carried(name: str) -> Path:

@@ -1,8 +1,9 @@
-"""One error, three envelopes: OpenAI's on `/v1`, problem details (RFC 9457) everywhere else."""
+"""One error, two envelopes: OpenAI's on `/v1`, problem details (RFC 9457) everywhere else."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,9 @@ from appliance.gateway.http import record_of
 
 PROBLEM = "application/problem+json"
 CLIENT_LEFT = 499  # nginx's status for a client that closed the connection; nobody reads it
-
+OPENAI_PATHS = ("/v1", "/tokenize", "/detokenize")
+UNION_TYPES = ("str", "int", "float", "bool")
+NOT_A_FIELD = re.compile(r"[\[\-]|^[A-Z]")
 
 ForPeople = Callable[[Request, HTTPException], Response]
 
@@ -67,7 +70,7 @@ def _openai(message: str, kind: str, param: str | None, code: str | None) -> dic
 
 
 def _speaks_openai(request: Request) -> bool:
-    return request.url.path.startswith("/v1")
+    return request.url.path.startswith(OPENAI_PATHS)
 
 
 async def _appliance_error(request: Request, error: ApplianceError) -> Response:
@@ -89,7 +92,7 @@ async def _appliance_error(request: Request, error: ApplianceError) -> Response:
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
-    problems = [_one_problem(item) for item in error.errors()]
+    problems = _most_telling([_one_problem(item) for item in error.errors()])
     first = problems[0]
     message = " ".join(f"{p['param']}: {p['message']}." for p in problems)
     record_of(request).error = message
@@ -99,15 +102,32 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     return problem(422, "Invalid input", message, errors=problems)
 
 
-def _one_problem(item: dict[str, Any]) -> dict[str, str]:
+def _most_telling(problems: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without those that only say that another reading of the same field fails as well."""
+    params = [problem["param"] for problem in problems]
+    return [p for p in problems if not any(one.startswith(p["param"] + ".") for one in params)]
+
+
+def _path(item: dict[str, Any]) -> list[str]:
+    """The fields on the way to the problem, without Pydantic's names for its attempts at a union.
+
+    What a caller has made up is always last, and stays.
+    """
     path = [str(part) for part in item["loc"] if part != "body"]
+    own = path[-1:] if item["type"] == "extra_forbidden" else []
+    names = path[: len(path) - len(own)]
+    kept = [n for n in names if n not in UNION_TYPES and not NOT_A_FIELD.search(n)]
+    return kept + own
+
+
+def _one_problem(item: dict[str, Any]) -> dict[str, str]:
     if item["type"] == "extra_forbidden":
         message, code = "this parameter is not supported here", "unsupported_parameter"
     else:
         message, code = item["msg"].removeprefix("Value error, "), "invalid_value"
         if isinstance(item.get("input"), str | int | float | bool):
             message = f"{message} (it was {str(item['input'])[:80]!r})"
-    return {"param": ".".join(path) or "body", "message": message, "code": code}
+    return {"param": ".".join(_path(item)) or "body", "message": message, "code": code}
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

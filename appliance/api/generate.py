@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from appliance.api.formats import FormatFields
 from appliance.api.parts import ApiParts
 from appliance.api.sampling import SamplingFields
-from appliance.api.streams import EventStream, admitted, data, guarded, while_connected, whole
+from appliance.api.streams import EventStream, admitted, data, encoded, while_connected
+from appliance.api.thinking import ThinkingFields
+from appliance.api.whole import whole
 from appliance.domain import (
     Event,
     Finished,
@@ -28,12 +30,14 @@ from appliance.gateway.identity import Caller
 EXAMPLES: list[Any] = [
     {"prompt": "Explain in two sentences why the sky is blue.", "max_tokens": 120},
     {"prompt": "Write a haiku about rain.", "temperature": 0, "stream": True},
+    {"prompt": "Is a whale a fish?", "structured_outputs": {"choice": ["yes", "no"]}},
 ]
 
 
-class GenerateRequest(SamplingFields):
+class GenerateRequest(SamplingFields, FormatFields, ThinkingFields):
     model_config = ConfigDict(json_schema_extra={"examples": EXAMPLES})
 
+    model: str | None = Field(None, description="A name from /v1/models, or auto.")
     prompt: str = Field(min_length=1, description="What the user says.")
     max_tokens: int = Field(512, ge=1, description="Most tokens of the answer.")
     temperature: float = Field(0.7, ge=0, le=2, description="0 takes the likeliest token.")
@@ -42,11 +46,14 @@ class GenerateRequest(SamplingFields):
     raw: bool = Field(False, description="Continue the prompt as it is, without chat template.")
     enable_thinking: bool | None = Field(None, description="Let a thinking model think first.")
 
-    def generation_request(self) -> GenerationRequest:
+    def generation_request(self, adapter: str | None = None) -> GenerationRequest:
         return GenerationRequest(
             prompt=self.prompt if self.raw else (Message("user", self.prompt),),
             sampling=self.sampling(),
-            enable_thinking=self.enable_thinking,
+            enable_thinking=self.thinks(self.enable_thinking),
+            thinking_budget=self.budget,
+            constraint=self.constraint(),
+            adapter=adapter,
         )
 
 
@@ -61,6 +68,7 @@ class GenerateResponse(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    reasoning_tokens: int
     queue_ms: float
     ttft_ms: float | None
     duration_ms: float
@@ -74,17 +82,17 @@ def router(parts: ApiParts) -> APIRouter:
         body: GenerateRequest, request: Request, caller: Caller = Depends(parts.identify)
     ) -> Response | GenerateResponse:
         """Answer one prompt. 422 for bad input, 403 for a bad key, 429 or 503 with Retry-After."""
-        events = parts.gateway.run(
-            body.generation_request(), caller, request_id=record_of(request).id
-        )
+        adapter = parts.check_model(body.model)
+        wish = body.generation_request(adapter)
+        events = parts.gateway.run(wish, caller, request_id=record_of(request).id)
         if body.stream:
             return await _streamed(request, events)
         answer = await while_connected(request, whole(events))
         return GenerateResponse(
             id=record_of(request).id,
-            model=answer.admitted.model,
-            generated_text=answer.text,
-            reasoning=answer.reasoning or None,
+            model=adapter or answer.admitted.model,
+            generated_text=answer.choices[0].text,
+            reasoning=answer.choices[0].reasoning or None,
             **_outcome(answer.finished),
         )
 
@@ -93,19 +101,25 @@ def router(parts: ApiParts) -> APIRouter:
 
 async def _streamed(request: Request, events: AsyncGenerator[Event, None]) -> Response:
     await admitted(request, events)
-    return EventStream(guarded(request, _chunks(events), _error))
+    return EventStream(encoded(request, events, _GenerateWire(), _error))
 
 
-async def _chunks(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]:
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case TextDelta(text):
-                    yield data({"text": text})
-                case ReasoningDelta(text):
-                    yield data({"reasoning": text})
-                case Finished():
-                    yield data({"done": True, **_outcome(event)})
+class _GenerateWire:
+    """`text` and `reasoning` as they grow, then one event with the outcome."""
+
+    def start(self) -> bytes:
+        return b""
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case TextDelta(text):
+                return data({"text": text})
+            case ReasoningDelta(text):
+                return data({"reasoning": text})
+            case Finished():
+                return data({"done": True, **_outcome(event)})
+            case _:
+                return b""
 
 
 def _outcome(finished: Finished) -> dict[str, Any]:
@@ -115,6 +129,7 @@ def _outcome(finished: Finished) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
         "queue_ms": round(timings.queue_ms, 1),
         "ttft_ms": None if timings.ttft_ms is None else round(timings.ttft_ms, 1),
         "duration_ms": round(timings.duration_ms, 1),

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from appliance.api.errors import problem, retry_headers
+from appliance.api.heads import answer_heads
 from appliance.api.parts import ApiParts
 from appliance.engine.status import unavailable
 
@@ -32,4 +33,4 @@ def router(parts: ApiParts) -> APIRouter:
         response.headers.update(retry_headers(error))
         return response
 
-    return routes
+    return answer_heads(routes)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from appliance.api.heads import answer_heads
 from appliance.api.parts import ApiParts
 from appliance.engine.status import EngineStatus
 from appliance.errors import NotFound
@@ -16,33 +17,34 @@ def router(parts: ApiParts) -> APIRouter:
 
     @routes.get("/models")
     async def models() -> dict[str, Any]:
-        """The served model; an empty list while it is being loaded."""
+        """The served model and its adapters; an empty list while it is being loaded."""
         return {"object": "list", "data": _models(parts.engine.status)}
 
     @routes.get("/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         """One served model by its name."""
-        parts.check_model(name)
+        adapter = parts.check_model(name)
         found = _models(parts.engine.status)
         if not found:
             raise NotFound("No model is loaded yet. See /ready.", param="model")
-        return found[0]
+        return next((card for card in found if card["id"] == adapter), found[0])
 
-    return routes
+    return answer_heads(routes)
 
 
 def _models(status: EngineStatus) -> list[dict[str, Any]]:
+    """The model first, then its adapters, whose `parent` it is."""
     facts = status.facts
     if facts is None:
         return []
-    return [
-        {
-            "id": facts.model,
-            "object": "model",
-            "created": int(status.since.timestamp()),
-            "owned_by": "appliance",
-            "max_model_len": facts.context_length,
-            "precision": facts.precision,
-            "engine": facts.backend,
-        }
-    ]
+    card = {
+        "object": "model",
+        "created": int(status.since.timestamp()),
+        "owned_by": "appliance",
+        "root": facts.model,
+        "max_model_len": facts.context_length,
+        "precision": facts.precision,
+        "engine": facts.backend,
+    }
+    base = {"id": facts.model, **card, "parent": None}
+    return [base, *({"id": name, **card, "parent": facts.model} for name in facts.adapters)]

@@ -1,22 +1,46 @@
-"""OpenAI's request bodies, as far as the engine can obey them; the rest is refused by name.
+"""OpenAI's request bodies, as vLLM extends them; what nobody here can obey is refused by name.
 
-Parameters that only ask for what happens anyway (`n` = 1, no log-probabilities, text as the
-response format) and those that ask for nothing from the model (`user`, `metadata`) are accepted.
+Parameters that ask for what happens anyway (`store: false`, the default `service_tier`) and those
+that ask for nothing from the model (`user`, `metadata`) are accepted. What an engine lacks is
+refused by the engine.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from appliance.api.formats import FormatFields
+from appliance.api.openai_messages import ChatMessage
+from appliance.api.openai_tools import ToolFields
 from appliance.api.sampling import SamplingFields
-from appliance.domain import GenerationRequest, Message, Role
+from appliance.api.thinking import TemplateSwitches, ThinkingFields
+from appliance.domain import GenerationRequest
 
 CHAT_EXAMPLE: dict[str, Any] = {
     "model": "auto",
     "messages": [{"role": "user", "content": "Why is the sky blue?"}],
     "max_tokens": 120,
+}
+TOOL_EXAMPLE: dict[str, Any] = {
+    "model": "auto",
+    "messages": [{"role": "user", "content": "What is the weather in Oslo?"}],
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "weather",
+                "description": "The weather of a city now.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string"}},
+                    "required": ["city"],
+                },
+            },
+        }
+    ],
+    "tool_choice": "required",
 }
 COMPLETION_EXAMPLE: dict[str, Any] = {
     "model": "auto",
@@ -24,83 +48,69 @@ COMPLETION_EXAMPLE: dict[str, Any] = {
     "max_tokens": 40,
 }
 MODEL = Field(None, description="A name from /v1/models, or auto.")
+MAX_CHOICES = 16
+MAX_TOP_LOGPROBS = 20
 
 
 class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    include_usage: bool = False
+    include_usage: bool | None = False
+    include_obfuscation: Literal[False] | None = None
+    continuous_usage_stats: Literal[False] | None = None
 
 
-class ResponseFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["text"]
-
-
-class OpenAIFields(SamplingFields):
+class OpenAIFields(SamplingFields, FormatFields):
     """What chat and plain completions have in common."""
 
     model: str | None = MODEL
-    stream: bool = False
+    stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: Literal[1] | None = None
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="Answers to one question.")
     user: str | None = None
     metadata: dict[str, str] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
 
     @property
     def include_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
-class TextPart(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(BaseModel):
-    """`name` and earlier thinking are accepted in a history and not shown to the model."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    refusal: None = None
-
-    def message(self) -> Message:
-        role: Role = "system" if self.role == "developer" else self.role
-        if isinstance(self.content, str):
-            return Message(role, self.content)
-        return Message(role, "".join(part.text for part in self.content))
-
-
-class TemplateSwitches(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    enable_thinking: bool | None = None
-
-
-class ChatCompletionRequest(OpenAIFields):
-    model_config = ConfigDict(json_schema_extra={"examples": [CHAT_EXAMPLE]})
+class ChatCompletionRequest(OpenAIFields, ToolFields, ThinkingFields):
+    model_config = ConfigDict(json_schema_extra={"examples": [CHAT_EXAMPLE, TOOL_EXAMPLE]})
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     chat_template_kwargs: TemplateSwitches | None = None
-    response_format: ResponseFormat | None = None
-    logprobs: Literal[False] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, description="Needs logprobs.")
     store: Literal[False] | None = None
+    verbosity: Literal["medium"] | None = None
+    modalities: list[Literal["text"]] | None = None
 
-    def generation_request(self) -> GenerationRequest:
+    @field_validator("top_logprobs")
+    @classmethod
+    def _with_logprobs(cls, number: int | None, info: ValidationInfo) -> int | None:
+        if number is not None and not info.data.get("logprobs"):
+            raise ValueError("needs logprobs to be true")
+        return number
+
+    def generation_request(self, adapter: str | None = None) -> GenerationRequest:
         switches = self.chat_template_kwargs
         return GenerationRequest(
             prompt=tuple(message.message() for message in self.messages),
             sampling=self.sampling(max_tokens=self.max_completion_tokens or self.max_tokens),
-            enable_thinking=switches.enable_thinking if switches else None,
+            choices=self.n or 1,
+            enable_thinking=self.thinks(switches.enable_thinking if switches else None),
+            thinking_budget=self.budget,
+            tools=self.offered(),
+            tool_choice=self.choice(),
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+            constraint=self.constraint(),
+            top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            adapter=adapter,
         )
 
 
@@ -109,9 +119,9 @@ class CompletionRequest(OpenAIFields):
 
     prompt: str
     max_tokens: int | None = Field(16, ge=1, description="Most tokens of the answer.")
+    logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
-    logprobs: None = None
     suffix: None = None
 
     @model_validator(mode="before")
@@ -131,5 +141,12 @@ class CompletionRequest(OpenAIFields):
             raise ValueError("the prompt is empty")
         return value
 
-    def generation_request(self) -> GenerationRequest:
-        return GenerationRequest(prompt=self.prompt, sampling=self.sampling())
+    def generation_request(self, adapter: str | None = None) -> GenerationRequest:
+        return GenerationRequest(
+            prompt=self.prompt,
+            sampling=self.sampling(),
+            choices=self.n or 1,
+            constraint=self.constraint(),
+            top_logprobs=self.logprobs,
+            adapter=adapter,
+        )

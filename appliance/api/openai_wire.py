@@ -1,115 +1,111 @@
-"""Events in OpenAI's words: one builder for chat and one for plain completions."""
+"""What OpenAI's two answers have in common: head, usage, and chunks that are prepared once.
+
+A token costs one encoded string: the JSON around it is made when the answer begins.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
-from appliance.api.streams import WholeAnswer, data
-from appliance.domain import Event, Finished, ReasoningDelta, TextDelta, Usage
+from pydantic_core import to_json
+
+from appliance.api.streams import data
+from appliance.api.whole import WholeAnswer, WholeChoice
+from appliance.domain import (
+    ChoiceFinished,
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 
 DONE = b"data: [DONE]\n\n"
+_PLACE = "\x00place\x00"
+_QUOTED_PLACE = to_json(_PLACE)
+Fields = dict[str, Any]
+Around = tuple[bytes, ...]
 
 
-def usage_field(usage: Usage) -> dict[str, Any]:
+def usage_field(usage: Usage) -> Fields:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
-@dataclass(frozen=True, slots=True)
-class ChatWire:
-    """`/v1/chat/completions`. Thinking goes under both names that clients look for."""
+class OpenAIWire(ABC):
+    """One answer, streamed (an `Encoder`) or whole."""
 
-    id: str
-    model: str
-    created: int = field(default_factory=lambda: int(time.time()))
+    prefix: ClassVar[str]
+    kind: ClassVar[str]
+    chunk_kind: ClassVar[str]
 
-    def whole(self, answer: WholeAnswer) -> dict[str, Any]:
-        thinking = {"reasoning": answer.reasoning, "reasoning_content": answer.reasoning}
-        message = {"role": "assistant", "content": answer.text} | (
-            thinking if answer.reasoning else {}
-        )
-        choice = {"index": 0, "message": message, "logprobs": None}
-        choice["finish_reason"] = answer.finished.finish_reason
-        usage = usage_field(answer.finished.usage)
-        return self._object("chat.completion", [choice]) | {"usage": usage}
+    def __init__(
+        self, answer_id: str, model: str, *, choices: int = 1, include_usage: bool = False
+    ) -> None:
+        self._head: Fields = {
+            "id": f"{self.prefix}-{answer_id}",
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._choices = choices
+        self._include_usage = include_usage
+        self._text: dict[int, Around] = {}
+        self._reasoning: dict[int, Around] = {}
 
-    def start(self) -> dict[str, Any] | None:
-        return self._delta({"role": "assistant", "content": ""})
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case TextDelta(text, choice, ()):
+                if (around := self._text.get(choice)) is None:
+                    around = self._text[choice] = self._around(TextDelta(_PLACE, choice))
+                return to_json(text).join(around)
+            case ReasoningDelta(text, choice):
+                if (around := self._reasoning.get(choice)) is None:
+                    around = self._reasoning[choice] = self._around(ReasoningDelta(_PLACE, choice))
+                return to_json(text).join(around)
+            case TextDelta() | ToolCallDelta():
+                return self._chunk(self.delta(event))
+            case ChoiceFinished(finish_reason, choice):
+                return self._chunk(self.last(choice, finish_reason))
+            case Finished(_, usage):
+                return (self._usage(usage) if self._include_usage else b"") + DONE
+            case _:
+                return b""
 
-    def delta(self, event: TextDelta | ReasoningDelta) -> dict[str, Any]:
-        if isinstance(event, TextDelta):
-            return self._delta({"content": event.text})
-        return self._delta({"reasoning": event.text, "reasoning_content": event.text})
+    def whole(self, answer: WholeAnswer) -> Fields:
+        choices = [self.whole_choice(i, choice) for i, choice in enumerate(answer.choices)]
+        body = {**self._head, "object": self.kind, "choices": choices}
+        return body | {"usage": usage_field(answer.finished.usage)}
 
-    def finish(self, reason: str) -> dict[str, Any]:
-        return self._delta({}, reason)
+    @abstractmethod
+    def start(self) -> bytes:
+        """What opens a stream, before the first token."""
 
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        return self._object("chat.completion.chunk", []) | {"usage": usage_field(usage)}
+    @abstractmethod
+    def delta(self, event: TextDelta | ReasoningDelta | ToolCallDelta) -> Fields:
+        """A choice with what is new in it."""
 
-    def _delta(self, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return self._object("chat.completion.chunk", [choice])
+    @abstractmethod
+    def last(self, index: int, finish_reason: str) -> Fields:
+        """A choice that says why nothing follows for it."""
 
-    def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        head = {"id": f"chatcmpl-{self.id}", "object": kind, "created": self.created}
-        return {**head, "model": self.model, "choices": choices}
+    @abstractmethod
+    def whole_choice(self, index: int, choice: WholeChoice) -> Fields: ...
 
+    def _around(self, event: TextDelta | ReasoningDelta) -> Around:
+        """A chunk around the holes that a text fills."""
+        return tuple(self._chunk(self.delta(event)).split(_QUOTED_PLACE))
 
-@dataclass(frozen=True, slots=True)
-class CompletionWire:
-    """`/v1/completions`. A raw prompt has no thinking of its own: all of it is text."""
+    def _chunk(self, choice: Fields) -> bytes:
+        return data({**self._head, "object": self.chunk_kind, "choices": [choice]})
 
-    id: str
-    model: str
-    created: int = field(default_factory=lambda: int(time.time()))
-
-    def whole(self, answer: WholeAnswer) -> dict[str, Any]:
-        text = answer.reasoning + answer.text
-        choice = self._choice(text, answer.finished.finish_reason)
-        return self._object([choice]) | {"usage": usage_field(answer.finished.usage)}
-
-    def start(self) -> dict[str, Any] | None:
-        return None
-
-    def delta(self, event: TextDelta | ReasoningDelta) -> dict[str, Any]:
-        return self._object([self._choice(event.text, None)])
-
-    def finish(self, reason: str) -> dict[str, Any]:
-        return self._object([self._choice("", reason)])
-
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        return self._object([]) | {"usage": usage_field(usage)}
-
-    def _choice(self, text: str, reason: str | None) -> dict[str, Any]:
-        return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
-
-    def _object(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        head = {"id": f"cmpl-{self.id}", "object": "text_completion", "created": self.created}
-        return {**head, "model": self.model, "choices": choices}
-
-
-async def chunks(
-    wire: ChatWire | CompletionWire, events: AsyncGenerator[Event, None], include_usage: bool
-) -> AsyncIterator[bytes]:
-    """The SSE events of a streamed answer, `[DONE]` last. `events` is past its `Admitted`."""
-    async with aclosing(events):
-        if start := wire.start():
-            yield data(start)
-        async for event in events:
-            match event:
-                case TextDelta() | ReasoningDelta():
-                    yield data(wire.delta(event))
-                case Finished(finish_reason, usage):
-                    yield data(wire.finish(finish_reason))
-                    if include_usage:
-                        yield data(wire.usage(usage))
-        yield DONE
+    def _usage(self, usage: Usage) -> bytes:
+        body = {**self._head, "object": self.chunk_kind, "choices": []}
+        return data(body | {"usage": usage_field(usage)})

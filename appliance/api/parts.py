@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from appliance.engine.client import EngineClient
 from appliance.engine.status import Engine
 from appliance.errors import NotFound
 from appliance.gateway.gateway import Gateway
@@ -15,26 +16,32 @@ from appliance.gateway.identity import Caller
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
+    """`client` is for questions that generate nothing; all that generates goes by `gateway`."""
+
     gateway: Gateway
     engine: Engine
+    client: EngineClient
     identify: Callable[[Request], Awaitable[Caller]]
     version: str
 
-    def check_model(self, wanted: str | None) -> None:
-        """Raises NotFound for a model that is not served; `auto` and no name mean the served one.
+    def check_model(self, wanted: str | None) -> str | None:
+        """The adapter that `wanted` names; None where it means the model itself.
 
-        Without a loaded engine nothing can be said yet; the gateway then refuses with the reason.
+        `auto` and no name mean the model. Raises NotFound for what is not served. Without a
+        loaded engine nothing can be said yet; the gateway then refuses with the reason.
         """
         facts = self.engine.status.facts
         if facts is None or not wanted or wanted in ("auto", "default"):
-            return
+            return None
+        if wanted in facts.adapters:
+            return wanted
         if wanted.lower() in served_names(facts.model):
-            return
+            return None
         raise NotFound(
             "The model %(wanted)s is not served here. Available: %(served)s (or auto).",
             param="model",
             wanted=repr(wanted),
-            served=facts.model,
+            served=", ".join((facts.model, *facts.adapters)),
         )
 
 

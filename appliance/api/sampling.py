@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from appliance.domain import Sampling
 
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+TokenId = Annotated[int, Field(ge=0)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 MAX_STOPS = 4
+MAX_BIASES = 1024
 
 
 class SamplingFields(BaseModel):
@@ -26,6 +29,9 @@ class SamplingFields(BaseModel):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=2)
+    logit_bias: dict[TokenId, Bias] | None = Field(
+        None, max_length=MAX_BIASES, description="-100 to 100 by token id; ids from /tokenize."
+    )
     stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None = Field(
         None, description="Up to 4 texts that end the answer; they are never shown."
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from fastapi import Request
@@ -14,14 +13,8 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
-from appliance.domain import (
-    Admitted,
-    Event,
-    Finished,
-    ReasoningDelta,
-    TextDelta,
-)
-from appliance.errors import ApplianceError, EngineFailed
+from appliance.domain import Admitted, Event
+from appliance.errors import ApplianceError
 from appliance.gateway.http import record_of
 
 T = TypeVar("T")
@@ -33,14 +26,12 @@ class ClientLeft(Exception):
     """Nobody is waiting for the answer any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class WholeAnswer:
-    """A finished generation, for callers that do not stream."""
+class Encoder(Protocol):
+    """One answer in a dialect's words. What it returns are whole SSE events, or nothing."""
 
-    admitted: Admitted
-    text: str
-    reasoning: str
-    finished: Finished
+    def start(self) -> bytes: ...
+
+    def encode(self, event: Event) -> bytes: ...
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
@@ -64,28 +55,6 @@ async def admitted(request: Request, events: AsyncGenerator[Event, None]) -> Adm
     if not isinstance(first, Admitted):
         raise TypeError(f"the gateway began with {first!r}")
     return first
-
-
-async def whole(events: AsyncGenerator[Event, None]) -> WholeAnswer:
-    """Collect an answer; closing (by cancellation too) reaches the engine."""
-    text: list[str] = []
-    reasoning: list[str] = []
-    admitted: Admitted | None = None
-    finished: Finished | None = None
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case TextDelta(delta):
-                    text.append(delta)
-                case ReasoningDelta(delta):
-                    reasoning.append(delta)
-                case Admitted():
-                    admitted = event
-                case Finished():
-                    finished = event
-    if admitted is None or finished is None:
-        raise EngineFailed("The engine ended the answer without saying why. Please ask again.")
-    return WholeAnswer(admitted, "".join(text), "".join(reasoning), finished)
 
 
 def data(payload: object) -> bytes:
@@ -132,18 +101,27 @@ class EventStream(Response):
             }
         )
         async for chunk in self._events:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         self._sent = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def guarded(
-    request: Request, chunks: AsyncIterator[bytes], error_event: Any
+async def encoded(
+    request: Request,
+    events: AsyncGenerator[Event, None],
+    encoder: Encoder,
+    error_event: Callable[[ApplianceError], object],
 ) -> AsyncGenerator[bytes, None]:
-    """`chunks`, and an error as a last event: the status code is long gone by then."""
+    """`events`, past their `Admitted`, as SSE; an error is a last event: the status is long gone.
+
+    One generator for all of it: each one between engine and client costs every token.
+    """
     try:
-        async for chunk in chunks:
-            yield chunk
+        async with aclosing(events):
+            yield encoder.start()
+            async for event in events:
+                yield encoder.encode(event)
     except ApplianceError as error:
         record_of(request).error = str(error)
         yield data(error_event(error))

@@ -122,9 +122,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "invalid_value"),
     ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role", "invalid_value"),
     ({"temperature": 3}, "temperature", "invalid_value"),
-    ({"n": 2}, "n", "invalid_value"),
-    ({"tools": []}, "tools", "unsupported_parameter"),
-    ({"logit_bias": {}}, "logit_bias", "unsupported_parameter"),
+    ({"n": 17}, "n", "invalid_value"),
+    ({"functions": []}, "functions", "unsupported_parameter"),
+    ({"logit_bias": {"5": 101}}, "logit_bias.5", "invalid_value"),
     ({"max_tokens": -1}, "max_tokens", "invalid_value"),
 ]
 

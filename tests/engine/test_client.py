@@ -5,15 +5,23 @@ from contextlib import aclosing
 
 import pytest
 
-from appliance.domain import GenerationRequest, Message, ReasoningDelta, Sampling, TextDelta, Usage
+from appliance.domain import (
+    ChoiceFinished,
+    GenerationRequest,
+    Message,
+    ReasoningDelta,
+    Sampling,
+    TextDelta,
+    Usage,
+)
 from appliance.engine.client import (
     Accepted,
     Completed,
-    Endpoint,
     EngineClient,
     EngineEvent,
     http_client,
 )
+from appliance.engine.config import Endpoint
 from appliance.errors import (
     ContextExceeded,
     EngineFailed,
@@ -60,6 +68,7 @@ async def test_an_answer_is_accepted_then_text_then_the_end(
         Accepted(),
         TextDelta("one "),
         TextDelta("two "),
+        ChoiceFinished("stop"),
         Completed("stop", Usage(prompt_tokens=7, completion_tokens=2, cached_tokens=3)),
     ]
 

@@ -1,0 +1,73 @@
+"""An engine's refusal in our words; its status decides whose fault it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import from_json
+
+from appliance.errors import (
+    ApplianceError,
+    ContextExceeded,
+    EngineFailed,
+    EngineUnavailable,
+    InvalidRequest,
+    NotFound,
+    UnsupportedParameter,
+)
+
+RETRY_SECONDS = 5.0
+SHOWN_CHARACTERS = 300
+_CALLERS_FAULT = (400, 409, 413, 422)
+
+
+def refusal(status: int, body: bytes) -> ApplianceError:
+    """What an answer with a status other than 2xx means."""
+    error = _error_of(body)
+    message = str(error.get("message") or error.get("detail") or f"status {status}")
+    message = message[:SHOWN_CHARACTERS]
+    if status in (401, 403):
+        return EngineFailed("The engine refuses our key. Check --engine-key.")
+    if status in (429, 503):
+        return EngineUnavailable("%(reason)s", reason=message, retry_after=RETRY_SECONDS)
+    if status == 404:
+        return _not_there(error, message)
+    if status not in _CALLERS_FAULT:
+        return EngineFailed("The engine failed: %(reason)s", reason=message)
+    return _invalid(error, message)
+
+
+def _error_of(body: bytes) -> dict[str, Any]:
+    try:
+        raw = from_json(body)
+    except ValueError:
+        return {"message": body.decode(errors="replace").strip()}
+    error = raw.get("error", raw) if isinstance(raw, dict) else raw
+    return error if isinstance(error, dict) else {"message": str(error)}
+
+
+def _not_there(error: dict[str, Any], message: str) -> ApplianceError:
+    """A model that is not served is the caller's affair, a route that is missing is ours."""
+    if error.get("param") == "model" or error.get("code") == "model_not_found":
+        return NotFound("%(reason)s", reason=message, param="model")
+    return EngineFailed(
+        "The engine does not know what was asked of it (%(reason)s). Check --engine-url: it is "
+        "the address of an OpenAI-compatible server and ends in /v1.",
+        reason=message,
+    )
+
+
+def _invalid(error: dict[str, Any], message: str) -> InvalidRequest:
+    code = str(error.get("code"))
+    param = str(error["param"]) if error.get("param") else None
+    if code == ContextExceeded.code and "limit" in error:
+        return ContextExceeded(
+            "The prompt has %(prompt_tokens)s tokens and the answer may take %(max_tokens)s, "
+            "but together they may be at most %(limit)s. Shorten the prompt or ask for less.",
+            param=param,
+            prompt_tokens=error.get("prompt_tokens"),
+            max_tokens=error.get("max_tokens"),
+            limit=error["limit"],
+        )
+    kinds = {ContextExceeded.code: ContextExceeded, UnsupportedParameter.code: UnsupportedParameter}
+    return kinds.get(code, InvalidRequest)("%(reason)s", reason=message, param=param)
