@@ -13,6 +13,7 @@ from appliance.fit.hardware import Gpu, Hardware, obstacle
 from appliance.fit.sizing import (
     COMFORTABLE_TOKENS,
     MINIMUM_TOKENS,
+    SMALL_MODEL,
     WORTH_QUANTISING,
     Candidate,
     EngineName,
@@ -25,7 +26,10 @@ _WISHED: dict[str, tuple[Precision, ...]] = {
     "16bit": ("bf16", "fp16"),
     "int8": ("int8",),
     "nf4": ("nf4",),
+    "fp8": ("fp8",),
+    "awq": ("awq",),
 }
+VLLM_PLATFORM = "linux"
 
 
 def choose_gpu(hardware: Hardware) -> Gpu | None:
@@ -37,65 +41,89 @@ def choose_gpu(hardware: Hardware) -> Gpu | None:
 def candidates(
     entries: tuple[ModelEntry, ...], wish: Wish, hardware: Hardware
 ) -> tuple[Candidate, ...]:
-    """Best first: larger model, then card before CPU, then the finer precision."""
+    """Best first: larger model, then card before CPU, then the better precision."""
     return tuple(way for entry in entries for way in ways(entry, wish, hardware))
 
 
 def ways(entry: ModelEntry, wish: Wish, hardware: Hardware) -> Iterator[Candidate]:
     """All ways to run one model that the wish allows, best first."""
     for place in _places(entry, wish, hardware):
-        precisions = _precisions(entry, place, wish)
+        precisions = _allowed(_possible(entry, place), entry, place, wish)
         for precision in precisions:
-            last = precision == precisions[-1]
-            yield Candidate(entry, precision, place, _needed(entry, wish, last=last))
+            needed = _needed(entry, wish, last=precision == precisions[-1])
+            yield Candidate(entry, precision, place, needed, wish.max_concurrency)
 
 
 def _places(entry: ModelEntry, wish: Wish, hardware: Hardware) -> Iterator[Place]:
     """Where the model may run. A card that exists is used; a CPU is for what suits it."""
     gpu = choose_gpu(hardware)
-    if gpu is not None:
-        if wish.engine == "vllm" and not entry.is_gguf:
-            yield Place("vllm", gpu, gpu.free_bytes)
-        elif wish.engine in (AUTO, "transformers"):
-            yield Place("transformers", gpu, gpu.free_bytes)
-    # A large model beside an idle card would crawl: better to say that it does not fit.
-    on_cpu = entry.is_gguf or (gpu is None and not entry.auto) or _asked_for(entry, wish, gpu)
-    if on_cpu:
-        yield from _cpu_places(entry, wish, hardware.ram_available_bytes)
-
-
-def _asked_for(entry: ModelEntry, wish: Wish, gpu: Gpu | None) -> bool:
-    """A catalogue model that the owner named on a machine without a card."""
-    return gpu is None and entry.auto and wish.model != AUTO
-
-
-def _cpu_places(entry: ModelEntry, wish: Wish, free_bytes: int) -> Iterator[Place]:
-    engines: tuple[EngineName, ...] = ("openvino", "transformers")
+    if gpu is not None and wish.engine in (AUTO, "transformers", "vllm"):
+        engine: EngineName = "vllm" if wish.engine == "vllm" else "transformers"
+        if _reads(engine, entry, hardware):
+            yield Place(engine, gpu, gpu.free_bytes)
+    if not _suits_cpu(entry, wish, gpu):
+        return
+    engines: tuple[EngineName, ...] = ("openvino", "transformers", "vllm")
     for engine in engines:
-        if wish.engine not in (AUTO, engine) or (engine == "openvino" and not entry.is_gguf):
-            continue
-        yield Place(engine, None, free_bytes)
+        wished = engine == wish.engine or (wish.engine == AUTO and engine != "vllm")
+        if wished and _reads(engine, entry, hardware):
+            yield Place(engine, None, hardware.ram_available_bytes)
 
 
-def _precisions(entry: ModelEntry, place: Place, wish: Wish) -> tuple[Precision, ...]:
-    """The precisions of a place, finest first, as far as the wish allows them."""
-    possible: tuple[Precision, ...]
+def _reads(engine: EngineName, entry: ModelEntry, hardware: Hardware) -> bool:
+    """Whether the engine can open this kind of weights here."""
+    if engine == "vllm":
+        return not entry.is_gguf and hardware.platform == VLLM_PLATFORM
+    return entry.packed is None and (entry.is_gguf or engine == "transformers")
+
+
+def _suits_cpu(entry: ModelEntry, wish: Wish, gpu: Gpu | None) -> bool:
+    """A large model beside an idle card would crawl: better to say that it does not fit."""
+    if entry.is_gguf:
+        return True
+    if gpu is not None:
+        return False
+    named = not entry.auto or wish.model != AUTO
+    return named or (wish.engine == "vllm" and entry.shape.parameters < SMALL_MODEL)
+
+
+def _possible(entry: ModelEntry, place: Place) -> tuple[Precision, ...]:
+    """All that the place can do with the weights, best first."""
     if place.engine == "openvino":
-        possible = ("gguf",)
-    elif place.gpu is None:
-        possible = ("fp32", "bf16")
-    else:
-        sixteen: Precision = "bf16" if place.gpu.has_bf16 else "fp16"
-        # vLLM quantises with bitsandbytes while loading, to 4 bits only.
-        possible = (sixteen, "nf4") if place.engine == "vllm" else (sixteen, "int8", "nf4")
-    if wish.precision == AUTO:
-        worth_it = entry.shape.parameters >= WORTH_QUANTISING
-        return possible if worth_it else possible[:1]
-    return tuple(one for one in possible if one in _WISHED[wish.precision])
+        return ("gguf",)
+    if entry.packed is not None:
+        return (entry.packed,) if _unpacks(place, entry.packed) else ()
+    if place.gpu is None:
+        return ("fp32", "bf16")
+    sixteen: Precision = "bf16" if place.gpu.has_bf16 else "fp16"
+    if place.engine == "transformers":
+        return (sixteen, "int8", "nf4")
+    # A card with 8-bit floats is twice as fast with them, and holds twice the cache beside them.
+    fp8: tuple[Precision, ...] = ("fp8",) if entry.fp8 and _unpacks(place, "fp8") else ()
+    awq: tuple[Precision, ...] = ("awq",) if entry.awq else ()
+    # vLLM quantises with bitsandbytes while loading, to 4 bits only.
+    return (*fp8, sixteen, *awq, "nf4")
+
+
+def _unpacks(place: Place, precision: Precision) -> bool:
+    return place.gpu is not None and (precision != "fp8" or place.gpu.has_fp8)
+
+
+def _allowed(
+    possible: tuple[Precision, ...], entry: ModelEntry, place: Place, wish: Wish
+) -> tuple[Precision, ...]:
+    if wish.precision != AUTO:
+        return tuple(one for one in possible if one in _WISHED[wish.precision])
+    if possible and place.engine == "vllm" and place.gpu is not None:
+        # The makers' own 4-bit weights are better than ours; one of each size is enough.
+        fine = "fp8" if "fp8" in possible else possible[0]
+        possible = tuple(dict.fromkeys((fine, "awq" if "awq" in possible else possible[-1])))
+    worth_it = entry.shape.parameters >= WORTH_QUANTISING
+    return possible if worth_it else possible[:1]
 
 
 def _needed(entry: ModelEntry, wish: Wish, *, last: bool) -> int:
     """KV tokens without which this way is not worth taking."""
     if wish.context_length is not None:
-        return whole_pages(min(wish.context_length, entry.context_max))
+        return whole_pages(min(wish.context_length, entry.context_limit))
     return whole_pages(min(MINIMUM_TOKENS if last else COMFORTABLE_TOKENS, entry.context_native))

@@ -17,6 +17,8 @@ from appliance.fit.shape import Shape
 
 CATALOGUE_FILE = Path(__file__).parents[2] / "data" / "models.toml"
 DEMO = "demo"
+YARN_FACTORS = (2.0, 4.0)
+"""The smallest that does is taken: stretching costs some quality on short texts."""
 
 SamplingDefaults = Mapping[str, float | int]
 
@@ -26,7 +28,9 @@ class ModelEntry:
     """A model as the planner sees it.
 
     `context_native` is what the model was trained for, `context_max` the most its positions
-    allow, both in tokens. `gguf_bytes` is the size of the file when the weights are GGUF.
+    allow, `yarn_max` the most that YaRN may stretch them to (None: it may not), all in tokens.
+    `gguf_bytes` is the size of the file when the weights are GGUF, `packed` the precision in which
+    the source itself is quantised; `fp8` and `awq` name further hub repositories of the makers.
     """
 
     id: str
@@ -38,6 +42,10 @@ class ModelEntry:
     thinking: bool = False
     auto: bool = False
     gguf_bytes: int | None = None
+    packed: Precision | None = None
+    fp8: str | None = None
+    awq: str | None = None
+    yarn_max: int | None = None
     licence: str | None = None
     languages: tuple[str, ...] = ()
     sampling: SamplingDefaults = field(default_factory=dict)
@@ -57,9 +65,22 @@ class ModelEntry:
             return self.gguf_bytes
         return self.shape.weight_bytes(precision)
 
-    def recommended_sampling(self) -> SamplingDefaults:
-        """What the makers recommend for the way the model answers unless told otherwise."""
-        return self.sampling_thinking if self.thinking else self.sampling
+    def source_for(self, precision: Precision) -> ModelSource:
+        """Where the weights of this precision are."""
+        repository = {"fp8": self.fp8, "awq": self.awq}.get(precision)
+        return self.source if repository is None else ModelSource("hub", repository)
+
+    @property
+    def context_limit(self) -> int:
+        """The longest context that may be asked for."""
+        return max(self.context_max, self.yarn_max or 0)
+
+    def yarn_factor(self, context_length: int) -> float | None:
+        """By how much YaRN has to stretch the model for this context; None: not at all."""
+        if context_length <= self.context_max:
+            return None
+        fitting = (one for one in YARN_FACTORS if one * self.context_native >= context_length)
+        return next(fitting, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +158,10 @@ def _parse(table: dict[str, Any]) -> ModelEntry:
     entry = ModelEntry(source=source, shape=shape, **table)
     if not 0 < entry.context_native <= entry.context_max:
         raise ValueError("`context_native` must lie between 1 and `context_max`")
+    if entry.yarn_max and (
+        entry.is_gguf or entry.yarn_max > YARN_FACTORS[-1] * entry.context_native
+    ):
+        raise ValueError("`yarn_max` may be four times `context_native`, and not for a GGUF file")
     return entry
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from appliance.domain import Phrase
-from appliance.engine.config import EngineConfig, ModelSource, Precision
+from appliance.engine.config import Adapter, EngineConfig, ModelSource, Precision
 from appliance.errors import SetupError
 from appliance.fit.catalogue import ModelEntry
 from appliance.fit.hardware import Gpu
@@ -24,6 +24,10 @@ class Reason(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A complete decision. `total_bytes` = weights + KV cache + overhead ≤ `budget_bytes`.
+
+    `kv_bytes` is a little more than `kv_tokens` take: requests fill whole blocks. `yarn_factor` is
+    set when the context is longer than the model's own positions, `gpu_memory_fraction` (of the
+    card's whole memory) when vLLM runs on a card.
 
     For a remote engine all sizes are 0, `entry` and `precision` are None, and a length or a
     number of 0 means that only the other server knows. `fallbacks` are tried in this order when
@@ -48,6 +52,9 @@ class Plan:
     budget_bytes: int = 0
     threads: int | None = None
     default_sampling: dict[str, float | int] = field(default_factory=dict)
+    thinking_sampling: dict[str, float | int] = field(default_factory=dict)
+    yarn_factor: float | None = None
+    gpu_memory_fraction: float | None = None
     fallbacks: tuple[Plan, ...] = ()
 
     def engine_config(
@@ -57,11 +64,12 @@ class Plan:
         *,
         hub_endpoint: str | None = None,
         threads: int | None = None,
+        adapters: tuple[Adapter, ...] = (),
     ) -> EngineConfig:
-        """The order for our own worker. Raises SetupError when another engine does the work."""
-        if self.precision is None or self.engine not in ("transformers", "openvino"):
+        """The order for our own worker, or for vLLM. Raises SetupError for a remote engine."""
+        if self.precision is None or self.engine == "remote":
             raise SetupError(
-                "Engine %(engine)s is not started by this appliance's own worker.",
+                "Engine %(engine)s is not started by this appliance.",
                 param="engine",
                 engine=self.engine,
             )
@@ -78,6 +86,12 @@ class Plan:
             hub_endpoint=hub_endpoint,
             threads=threads or self.threads,
             default_sampling=self.default_sampling,
+            thinking_sampling=self.thinking_sampling,
+            yarn_factor=self.yarn_factor,
+            native_context=self.entry.context_native if self.entry else None,
+            gpu_memory_fraction=self.gpu_memory_fraction,
+            kv_bytes=self.kv_bytes,
+            adapters=adapters,
         )
 
     def environment(self) -> dict[str, str]:
@@ -111,6 +125,9 @@ class Plan:
             "context_length": self.context_length,
             "max_concurrency": self.max_concurrency,
             "default_sampling": self.default_sampling,
+            "thinking_sampling": self.thinking_sampling,
+            "yarn_factor": self.yarn_factor,
+            "gpu_memory_fraction": self.gpu_memory_fraction,
             "reasons": [{"subject": one.subject, "text": str(one.phrase)} for one in self.reasons],
             "fallbacks": [one.to_dict() for one in self.fallbacks],
         }

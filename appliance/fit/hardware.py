@@ -18,6 +18,8 @@ REQUIRED_CAPABILITY = (7, 5)
 """CUDA 13 dropped everything before Turing (GTX 16, RTX 20)."""
 BF16_CAPABILITY = (8, 0)
 """Ampere (RTX 30) computes in bfloat16; Turing has only float16."""
+FP8_CAPABILITY = (8, 9)
+"""Ada (RTX 40) multiplies 8-bit floats; older cards would only unpack them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Gpu:
     @property
     def has_bf16(self) -> bool:
         return self.compute_capability >= BF16_CAPABILITY
+
+    @property
+    def has_fp8(self) -> bool:
+        return self.compute_capability >= FP8_CAPABILITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,9 @@ def obstacle(gpu: Gpu) -> Phrase | None:
             "%(required)s (GTX 16 or RTX 20 series) or newer.",
             {
                 "card": gpu.name,
-                "found": _dotted(gpu.compute_capability),
+                "found": dotted(gpu.compute_capability),
                 "cuda": REQUIRED_CUDA[0],
-                "required": _dotted(REQUIRED_CAPABILITY),
+                "required": dotted(REQUIRED_CAPABILITY),
             },
         )
     return None
@@ -96,5 +102,5 @@ def gib(size: float) -> str:
     return f"{size / GIB:.1f} GiB"
 
 
-def _dotted(version: tuple[int, int]) -> str:
+def dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"

@@ -1,25 +1,42 @@
-"""Reads the shape of a model out of a transformers `config.json`. No file access here."""
+"""Reads a model out of a transformers `config.json` and its neighbour. No file access here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.engine.config import ModelSource
+from appliance.engine.config import ModelSource, Precision
 from appliance.errors import SetupError
 from appliance.fit.catalogue import ModelEntry
+from appliance.fit.recommended import recommended_sampling
+from appliance.fit.refusals import already_quantised
 from appliance.fit.shape import Shape
 
 _QK_NORM = {"qwen3", "gemma3", "gemma3_text", "olmo2"}
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+# Families that their makers stretch with YaRN: (positions in the file, trained for, at most).
+_YARN = {"qwen3": ((32_768, 40_960), 32_768, 131_072)}
 
 
-def describe_config(config: dict[str, Any], source: ModelSource, name: str) -> ModelEntry:
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """What a hub or a folder says of a model: `config.json`, `generation_config.json` (or {})."""
+
+    config: Mapping[str, Any]
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def describe_config(files: ModelFiles, source: ModelSource, name: str) -> ModelEntry:
     """The model of a `config.json`. Raises SetupError when its size does not follow from it."""
+    config = files.config
     text = config.get("text_config") or config
-    _refuse_unsized(config, text, name)
+    _refuse_unsized(text, name)
+    packed = _packed(config, name)
     try:
         shape = _shape(text, config)
         context = int(text["max_position_embeddings"])
+        native, yarn_max = _yarn(text, context)
     except (KeyError, TypeError, ValueError) as error:
         raise SetupError(
             "The config.json of %(model)s lacks %(field)s, so its size is unknown: only decoder "
@@ -33,12 +50,25 @@ def describe_config(config: dict[str, Any], source: ModelSource, name: str) -> M
         name=name,
         source=source,
         shape=shape,
-        context_native=context,
+        context_native=native,
         context_max=context,
+        yarn_max=yarn_max,
+        packed=packed,
+        sampling=recommended_sampling(files.generation),
     )
 
 
-def _shape(text: dict[str, Any], config: dict[str, Any]) -> Shape:
+def _yarn(text: Mapping[str, Any], context: int) -> tuple[int, int | None]:
+    """What the model was trained for, and how far it may be stretched."""
+    known, native, most = _YARN.get(str(text.get("model_type")), ((), context, None))
+    stretched = any(
+        (text.get(key) or {}).get("rope_type", "default") != "default"
+        for key in ("rope_scaling", "rope_parameters")
+    )
+    return (native, most) if context in known and not stretched else (context, None)
+
+
+def _shape(text: Mapping[str, Any], config: Mapping[str, Any]) -> Shape:
     hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
     return Shape(
         layers=int(text["num_hidden_layers"]),
@@ -54,7 +84,7 @@ def _shape(text: dict[str, Any], config: dict[str, Any]) -> Shape:
     )
 
 
-def _kv_layers(text: dict[str, Any]) -> int | None:
+def _kv_layers(text: Mapping[str, Any]) -> int | None:
     """Hybrid models keep a growing cache only in their full-attention layers."""
     kinds: list[str] | None = text.get("layer_types")
     if not kinds or "linear_attention" not in kinds:
@@ -62,7 +92,7 @@ def _kv_layers(text: dict[str, Any]) -> int | None:
     return sum(kind != "linear_attention" for kind in kinds)
 
 
-def _refuse_unsized(config: dict[str, Any], text: dict[str, Any], name: str) -> None:
+def _refuse_unsized(text: Mapping[str, Any], name: str) -> None:
     if any(text.get(key) for key in _EXPERTS):
         raise SetupError(
             "%(model)s is a mixture of experts, which this engine does not run: serve it with "
@@ -70,12 +100,16 @@ def _refuse_unsized(config: dict[str, Any], text: dict[str, Any], name: str) -> 
             param="model",
             model=name,
         )
+
+
+def _packed(config: Mapping[str, Any], name: str) -> Precision | None:
+    """The precision of weights that are quantised already, as far as vLLM's kinds go."""
     quantised = config.get("quantization_config")
-    if quantised:
-        raise SetupError(
-            "%(model)s is already quantised (%(method)s): name the 16-bit model instead, and it "
-            "is quantised while loading if the card needs that.",
-            param="model",
-            model=name,
-            method=quantised.get("quant_method", "unknown method"),
-        )
+    if not quantised:
+        return None
+    method = str(quantised.get("quant_method", "unknown method"))
+    if method == "fp8":
+        return "fp8"
+    if method == "awq" and quantised.get("bits", 4) == 4:
+        return "awq"
+    raise already_quantised(name, method)

@@ -17,9 +17,10 @@ from appliance.fit import reasons, refusals
 from appliance.fit.candidates import candidates, choose_gpu, ways
 from appliance.fit.catalogue import Catalogue, ModelEntry
 from appliance.fit.decision import Plan, Reason
-from appliance.fit.describe import ConfigFinder, describe, hub_config
+from appliance.fit.describe import FileFinder, describe
 from appliance.fit.hardware import Hardware
-from appliance.fit.sizing import Candidate, share_out
+from appliance.fit.hub_files import HubFiles
+from appliance.fit.sizing import Candidate, memory_fraction, share_out
 from appliance.fit.wish import AUTO, Wish
 
 __all__ = ["Plan", "Reason", "Wish", "after_failure", "plan"]
@@ -41,17 +42,20 @@ def plan(
     wish: Wish,
     catalogue: Catalogue,
     *,
-    find_config: ConfigFinder = hub_config,
+    find_config: FileFinder | None = None,
 ) -> Plan:
-    """What to run here. Raises SetupError, with numbers, for a wish that cannot be met."""
+    """What to run here. Raises SetupError, with numbers, for a wish that cannot be met.
+
+    `find_config` looks a hub model up; left out, it asks huggingface.co.
+    """
     wish.check()
     if wish.engine == "remote":
         return _remote(wish)
-    entries, notes = _entries(wish, catalogue, find_config)
+    entries, notes = _entries(wish, catalogue, find_config or HubFiles())
     question = _Question(hardware, wish, catalogue)
     options = candidates(entries, wish, hardware)
     if not options:
-        raise refusals.impossible(wish, entries[0], choose_gpu(hardware) is not None)
+        raise refusals.impossible(wish, entries[0], hardware, choose_gpu(hardware))
     chosen = next((option for option in options if option.fits), None)
     if chosen is None:
         raise refusals.too_large(options)
@@ -76,7 +80,7 @@ def after_failure(plan: Plan, code: FailureCode) -> Plan | None:
 
 
 def _entries(
-    wish: Wish, catalogue: Catalogue, find_config: ConfigFinder
+    wish: Wish, catalogue: Catalogue, find_config: FileFinder
 ) -> tuple[tuple[ModelEntry, ...], tuple[Reason, ...]]:
     """The models that may be taken, best first, and what has to be said about that."""
     if wish.model == AUTO:
@@ -86,7 +90,7 @@ def _entries(
     entry = describe(wish.model, catalogue, find_config)
     if entry is None:
         return (catalogue.demo,), (reasons.hub_unreachable(wish.model),)
-    if wish.context_length is not None and wish.context_length > entry.context_max:
+    if wish.context_length is not None and wish.context_length > entry.context_limit:
         raise refusals.context_too_long(entry, wish.context_length)
     return (entry,), ()
 
@@ -98,26 +102,31 @@ def _decide(
     notes: tuple[Reason, ...] = (),
 ) -> Plan:
     wish, hardware, place = question.wish, question.hardware, chosen.place
-    room = share_out(chosen, wish.context_length, wish.max_concurrency)
-    kv_bytes = room.kv_tokens * chosen.token_bytes
+    room = share_out(chosen, wish.context_length)
+    kv_bytes = chosen.cache_bytes(room.kv_tokens, room.max_concurrency)
+    overhead = chosen.overhead_bytes(room.kv_tokens, room.max_concurrency)
+    total = chosen.weight_bytes + kv_bytes + overhead
     return Plan(
         engine=place.engine,
         device=place.device,
         gpu=place.gpu,
         model=chosen.entry.name,
         entry=chosen.entry,
-        source=chosen.entry.source,
+        source=chosen.source,
         precision=chosen.precision,
         weight_bytes=chosen.weight_bytes,
         kv_bytes=kv_bytes,
         kv_tokens=room.kv_tokens,
-        overhead_bytes=place.overhead_bytes,
-        total_bytes=chosen.weight_bytes + kv_bytes + place.overhead_bytes,
+        overhead_bytes=overhead,
+        total_bytes=total,
         budget_bytes=place.budget_bytes,
         context_length=room.context_length,
         max_concurrency=room.max_concurrency,
         threads=hardware.cores_physical if place.gpu is None else None,
-        default_sampling=dict(chosen.entry.recommended_sampling()),
+        default_sampling=dict(chosen.entry.sampling),
+        thinking_sampling=dict(chosen.entry.sampling_thinking),
+        yarn_factor=room.yarn_factor,
+        gpu_memory_fraction=memory_fraction(place, total),
         reasons=(*notes, *reasons.explain(chosen, passed_over, room, wish, hardware)),
     )
 
@@ -125,7 +134,10 @@ def _decide(
 def _fallbacks(
     question: _Question, chosen: Candidate, rest: tuple[Candidate, ...]
 ) -> tuple[Plan, ...]:
-    """Ever lighter candidates of the same wish, then every way to run the demo model."""
+    """Ever lighter candidates of the same wish, then every way to run the demo model.
+
+    Where vLLM does not start at all, our own engine takes the same model.
+    """
     demo = question.catalogue.demo
     lighter: list[Candidate] = []
     weight = chosen.weight_bytes
@@ -135,9 +147,16 @@ def _fallbacks(
             weight = option.weight_bytes
     engine = question.wish.engine
     free = Wish(engine="auto" if engine == "vllm" else engine)
+    own = _without_vllm(question, chosen.entry) if engine == "vllm" else []
     last = [way for way in ways(demo, free, question.hardware) if way.fits]
     last = [way for way in last if (way.entry, way.place) != (chosen.entry, chosen.place)]
-    return tuple(_decide(question, option) for option in [*lighter[:_MOST_FALLBACKS], *last])
+    return tuple(_decide(question, option) for option in [*lighter[:_MOST_FALLBACKS], *own, *last])
+
+
+def _without_vllm(question: _Question, entry: ModelEntry) -> list[Candidate]:
+    """The best way to run the model that needs no vLLM, if there is one."""
+    wish = replace(question.wish, model=entry.name, engine=AUTO, precision=AUTO)
+    return [way for way in ways(entry, wish, question.hardware) if way.fits][:1]
 
 
 def _remote(wish: Wish) -> Plan:

@@ -26,7 +26,7 @@ def explain(
         *_passed_over(passed_over, chosen),
         _precision(chosen),
         *_device(chosen.place, hardware),
-        _memory(chosen.place),
+        _memory(chosen, room),
         _context(chosen, room, wish),
         _concurrency(chosen, room, wish),
         *_disk(chosen, hardware),
@@ -59,7 +59,7 @@ def _shortfall(candidate: Candidate) -> Phrase:
     values = {
         "model": candidate.entry.name,
         "precision": LABELS[candidate.precision],
-        "need": gib(candidate.weight_bytes + candidate.place.overhead_bytes),
+        "need": gib(candidate.weight_bytes + candidate.beside_weights(0)),
         "budget": gib(candidate.place.budget_bytes),
         "tokens": f"{candidate.room_tokens:,}",
         "wanted": f"{candidate.needed_tokens:,}",
@@ -77,7 +77,7 @@ def _shortfall(candidate: Candidate) -> Phrase:
 
 
 def _precision(chosen: Candidate) -> Reason:
-    values = {"weights": gib(chosen.weight_bytes)}
+    values = {"weights": gib(chosen.weight_bytes), "source": chosen.source.location}
     match chosen.precision:
         case "bf16" | "fp16":
             text = "The weights take %(weights)s in 16-bit, as they were published."
@@ -87,6 +87,16 @@ def _precision(chosen: Candidate) -> Reason:
             text = "The weights take %(weights)s in int8, which costs very little quality."
         case "nf4":
             text = "The weights take %(weights)s in nf4, which costs some quality."
+        case "fp8":
+            text = (
+                "The weights take %(weights)s in 8-bit floats, in which this card computes twice "
+                "as fast; they come quantised from the model's makers (%(source)s)."
+            )
+        case "awq":
+            text = (
+                "The weights take %(weights)s in 4 bits, which costs some quality; they come "
+                "quantised from the model's makers (%(source)s)."
+            )
         case _:
             text = "The weights take %(weights)s, as the GGUF file packs them."
     return Reason("precision", Phrase(text, values))
@@ -107,11 +117,16 @@ def _device(place: Place, hardware: Hardware) -> Iterator[Reason]:
     if len(hardware.gpus) > 1:
         text = "Of %(count)s cards, %(card)s has the most free memory of those that can be used."
         yield Reason("device", Phrase(text, {"count": len(hardware.gpus), "card": place.gpu.name}))
-    text = "It runs on %(card)s with %(engine)s."
+    if place.engine == "vllm":
+        text = "It runs on %(card)s with vLLM, which leaves the rest of the card to the display."
+    else:
+        text = "It runs on %(card)s with %(engine)s."
     yield Reason("device", Phrase(text, {"card": place.gpu.name, "engine": place.engine}))
 
 
-def _memory(place: Place) -> Reason:
+def _memory(chosen: Candidate, room: Room) -> Reason:
+    place = chosen.place
+    overhead = chosen.overhead_bytes(room.kv_tokens, room.max_concurrency)
     return Reason(
         "memory",
         Phrase(
@@ -121,8 +136,8 @@ def _memory(place: Place) -> Reason:
             {
                 "free": gib(place.free_bytes),
                 "margin": gib(place.margin_bytes),
-                "overhead": gib(place.overhead_bytes),
-                "rest": gib(max(0, place.budget_bytes - place.overhead_bytes)),
+                "overhead": gib(overhead),
+                "rest": gib(max(0, place.budget_bytes - overhead)),
             },
         ),
     )
@@ -132,10 +147,17 @@ def _context(chosen: Candidate, room: Room, wish: Wish) -> Reason:
     values = {
         "context": f"{room.context_length:,}",
         "native": f"{chosen.entry.context_native:,}",
-        "most": f"{chosen.entry.context_max:,}",
+        "most": f"{chosen.entry.context_limit:,}",
         "wished": f"{wish.context_length or 0:,}",
+        "factor": f"{room.yarn_factor or 1:g}",
     }
-    if wish.context_length == room.context_length:
+    if room.yarn_factor is not None:
+        text = (
+            "The context of %(context)s tokens is longer than the %(native)s for which the model "
+            "was trained: YaRN stretches it %(factor)s times, which can cost some quality in short "
+            "texts."
+        )
+    elif wish.context_length == room.context_length:
         text = "The context of %(context)s tokens is what you asked for."
     elif wish.context_length is not None:
         text = "You asked for a context of %(wished)s tokens; this model ends at %(most)s."
@@ -152,7 +174,7 @@ def _context(chosen: Candidate, room: Room, wish: Wish) -> Reason:
 def _concurrency(chosen: Candidate, room: Room, wish: Wish) -> Reason:
     values = {
         "tokens": f"{room.kv_tokens:,}",
-        "size": gib(room.kv_tokens * chosen.token_bytes),
+        "size": gib(chosen.cache_bytes(room.kv_tokens, room.max_concurrency)),
         "places": room.max_concurrency,
     }
     if wish.max_concurrency is not None:
@@ -169,9 +191,10 @@ def _concurrency(chosen: Candidate, room: Room, wish: Wish) -> Reason:
 
 
 def _disk(chosen: Candidate, hardware: Hardware) -> Iterator[Reason]:
-    """A hub model is downloaded in 16-bit, whatever it is loaded in."""
-    download = chosen.entry.shape.weight_bytes("bf16")
-    if chosen.entry.source.kind != "hub" or hardware.disk_free_bytes >= download:
+    """A hub model is downloaded in 16-bit, unless its makers offer it quantised."""
+    packed = chosen.precision in ("fp8", "awq")
+    download = chosen.weight_bytes if packed else chosen.entry.shape.weight_bytes("bf16")
+    if chosen.source.kind != "hub" or hardware.disk_free_bytes >= download:
         return
     text = (
         "The download takes %(need)s and %(free)s are free on the disk: unless the model is "

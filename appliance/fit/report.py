@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import textwrap
 from dataclasses import dataclass, replace
@@ -11,12 +10,13 @@ from pathlib import Path
 from appliance.errors import SetupError
 from appliance.fit.catalogue import Catalogue, load_catalogue
 from appliance.fit.decision import Plan
-from appliance.fit.describe import ConfigFinder, hub_config
+from appliance.fit.describe import FileFinder
 from appliance.fit.hardware import GIB, REQUIRED_CUDA, REQUIRED_DRIVER, Gpu, Hardware, gib
+from appliance.fit.hub_files import HubFiles
 from appliance.fit.plan import plan
 from appliance.fit.probe import probe
 from appliance.fit.shape import LABELS
-from appliance.fit.wish import Wish
+from appliance.fit.wish import AUTO, Wish
 
 CARDS_GIB = (8, 12, 16, 24)
 DISPLAY_BYTES = 7 * GIB // 10
@@ -36,24 +36,28 @@ class Line:
     refusal: SetupError | None = None
 
 
-def plan_report(data_dir: Path, wish: Wish, as_json: bool) -> str:
-    """The whole output of the command.
+def plan_report(
+    data_dir: Path, wish: Wish, as_json: bool, *, hub_endpoint: str | None = None
+) -> str:
+    """The whole output of the command. `hub_endpoint` is where an unknown model is looked up.
 
     A wish that this machine cannot meet is reported like any plan; a wish that makes no sense
     anywhere (an unknown model) raises SetupError.
     """
     wish.check()
     hardware, catalogue = probe(data_dir), load_catalogue()
-    lines = compare(hardware, wish, catalogue)
+    lines = compare(hardware, wish, catalogue, HubFiles(hub_endpoint))
     return to_json(hardware, lines) if as_json else render_text(hardware, lines)
 
 
-def compare(hardware: Hardware, wish: Wish, catalogue: Catalogue) -> tuple[Line, ...]:
+def compare(
+    hardware: Hardware, wish: Wish, catalogue: Catalogue, find_config: FileFinder
+) -> tuple[Line, ...]:
     """This machine first, then the same machine with a card of each common size.
 
-    Raises SetupError for a wish that is wrong everywhere, whatever the machine.
+    Who asks for vLLM also sees what our own engine would do here. Raises SetupError for a wish
+    that is wrong everywhere, whatever the machine.
     """
-    find_config = functools.cache(hub_config)
     lines = [_line("here", hardware, wish, catalogue, find_config)]
     if wish.engine == "remote":
         return tuple(lines)
@@ -63,6 +67,9 @@ def compare(hardware: Hardware, wish: Wish, catalogue: Catalogue) -> tuple[Line,
     refusals = {str(line.refusal) for line in lines}
     if len(refusals) == 1 and lines[0].refusal is not None:
         raise lines[0].refusal
+    if wish.engine == "vllm":
+        own = replace(wish, engine=AUTO, precision=AUTO)
+        lines.insert(1, _line("own engine", hardware, own, catalogue, find_config))
     return tuple(lines)
 
 
@@ -118,7 +125,7 @@ def _line(
     hardware: Hardware,
     wish: Wish,
     catalogue: Catalogue,
-    find_config: ConfigFinder,
+    find_config: FileFinder,
 ) -> Line:
     try:
         return Line(label, plan(hardware, wish, catalogue, find_config=find_config))

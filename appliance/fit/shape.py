@@ -12,6 +12,8 @@ from appliance.engine.config import Precision
 
 NF4_BLOCK = 64
 NF4_SECOND_BLOCK = 256
+FP8_BLOCK = 128 * 128
+AWQ_GROUP = 128
 
 LABELS: dict[Precision, str] = {
     "bf16": "16-bit (bf16)",
@@ -20,6 +22,8 @@ LABELS: dict[Precision, str] = {
     "int8": "int8",
     "nf4": "nf4",
     "gguf": "GGUF",
+    "fp8": "fp8",
+    "awq": "AWQ (4-bit)",
 }
 """What people call the precisions."""
 
@@ -73,6 +77,13 @@ class Shape:
                 return self.linear_parameters + self._int8_scales() + 2 * self.other_parameters
             case "nf4":
                 return self._nf4_linear() + 2 * self.other_parameters
+            case "fp8":
+                scales = 4 * -(-self.linear_parameters // FP8_BLOCK)
+                return self.linear_parameters + scales + 2 * self.other_parameters
+            case "awq":
+                # Half a byte a weight; one 16-bit scale and one 4-bit zero point a group.
+                groups = -(-self.linear_parameters // AWQ_GROUP)
+                return -(-(self.linear_parameters + 5 * groups) // 2) + 2 * self.other_parameters
             case _:
                 raise ValueError(f"the size in {precision} does not follow from the shape")
 

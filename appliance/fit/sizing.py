@@ -5,12 +5,15 @@ Pure numbers: no reasons, no choice between models. All sizes are bytes or token
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.engine.config import Precision
+from appliance.engine.config import ModelSource, Precision
 from appliance.fit.catalogue import ModelEntry
 from appliance.fit.hardware import GIB, MIB, Gpu
+from appliance.fit.workspace import spare_tokens, workspace_bytes
 
 EngineName = Literal["transformers", "openvino", "vllm", "remote"]
 
@@ -28,13 +31,17 @@ DISPLAY_MARGIN = 256 * MIB
 RAM_MARGIN = 768 * MIB
 """Kept free in RAM for the pages, the ledger and the owner's browser."""
 OVERHEAD: dict[tuple[EngineName, bool], int] = {
-    ("transformers", True): GIB,
+    ("transformers", True): 768 * MIB,
     ("vllm", True): 2 * GIB,
     ("transformers", False): 768 * MIB,
     ("openvino", False): 384 * MIB,
+    ("vllm", False): 2 * GIB,
 }
-"""What an engine takes besides weights and KV cache, by (engine, on a card): the CUDA context,
-libraries, activations of a prefill; vLLM also keeps CUDA graphs."""
+"""What an engine takes besides weights and what grows with the KV cache, by (engine, on a card):
+the CUDA context, libraries, activations of a prefill; vLLM also keeps CUDA graphs, and on a CPU
+its compiler."""
+VLLM_GRAPHS = 512 * MIB
+"""The part of vLLM's overhead that it takes beyond the share of the card which it is given."""
 
 TOKENS_PER_REQUEST = 2_048
 """What a request typically holds, for turning KV tokens into a number of places."""
@@ -44,7 +51,11 @@ tokens that are needed if they take more: the machine has other things to do."""
 
 WORTH_QUANTISING = 300_000_000
 """Below this many parameters, quantisation saves less than it spoils."""
-_SMALL_MODEL = 1_000_000_000
+SMALL_MODEL = 1_000_000_000
+"""Below this many parameters a model answers at a pleasant speed on a CPU."""
+_MOST_PLACES = 32
+_MOST_PLACES_CPU = 16
+_MOST_PLACES_CPU_LARGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ class Place:
 
     @property
     def overhead_bytes(self) -> int:
+        """What the engine takes whatever the size of its KV cache."""
         return OVERHEAD[self.engine, self.gpu is not None]
 
     @property
@@ -75,12 +87,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to run a model. It is acceptable when `needed_tokens` of KV cache are left."""
+    """One way to run a model. It is acceptable when `needed_tokens` of KV cache are left.
+
+    `wished_places` is how many requests at once the owner asked for, if at all.
+    """
 
     entry: ModelEntry
     precision: Precision
     place: Place
     needed_tokens: int
+    wished_places: int | None = None
+
+    @property
+    def source(self) -> ModelSource:
+        return self.entry.source_for(self.precision)
 
     @property
     def weight_bytes(self) -> int:
@@ -89,19 +109,57 @@ class Candidate:
     @property
     def token_bytes(self) -> int:
         """KV cache of one token; it has the precision of the activations."""
-        return self.entry.shape.kv_bytes_per_token(4 if self.precision == "fp32" else 2)
+        return self.entry.shape.kv_bytes_per_token(self._element_bytes)
 
     @property
     def room_tokens(self) -> int:
         """Tokens of KV cache that fit beside the weights, in whole pages; 0 when none do."""
-        left = self.place.budget_bytes - self.place.overhead_bytes - self.weight_bytes
-        return max(0, left // (self.token_bytes * PAGE)) * PAGE
+        left = self.place.budget_bytes - self.weight_bytes
+        pages = range(max(0, left) // (self.token_bytes * PAGE) + 1)
+        return PAGE * max(
+            0, bisect_right(pages, left, key=lambda n: self.beside_weights(n * PAGE)) - 1
+        )
 
     @property
     def least_bytes(self) -> int:
         """The smallest budget in which this candidate would be acceptable."""
-        cache = self.needed_tokens * self.token_bytes
-        return self.weight_bytes + self.place.overhead_bytes + cache
+        return self.weight_bytes + self.beside_weights(self.needed_tokens)
+
+    def beside_weights(self, tokens: int) -> int:
+        """Everything but the weights, when the KV cache holds so many tokens."""
+        places = self.places(tokens)
+        return self.cache_bytes(tokens, places) + self.overhead_bytes(tokens, places)
+
+    def places(self, tokens: int) -> int:
+        """As many requests at once as the cache feeds and the processor keeps pleasant, or as were
+        wished."""
+        if self.wished_places is not None:
+            return self.wished_places
+        most = _MOST_PLACES
+        if self.place.gpu is None:
+            small = self.entry.shape.parameters < SMALL_MODEL
+            most = _MOST_PLACES_CPU if small else _MOST_PLACES_CPU_LARGE
+        return max(1, min(most, tokens // TOKENS_PER_REQUEST))
+
+    def cache_bytes(self, tokens: int, places: int) -> int:
+        """What a KV cache takes that holds so many tokens however requests are cut into blocks."""
+        return (tokens + spare_tokens(self.place.engine, places)) * self.token_bytes
+
+    def overhead_bytes(self, tokens: int, places: int) -> int:
+        """What the engine takes besides the weights and such a KV cache."""
+        each = workspace_bytes(
+            self.place.engine,
+            self.entry.shape,
+            self._element_bytes,
+            places,
+            on_card=self.place.gpu is not None,
+        )
+        spare = spare_tokens(self.place.engine, places)
+        return self.place.overhead_bytes + (tokens + spare) * each
+
+    @property
+    def _element_bytes(self) -> int:
+        return 4 if self.precision == "fp32" else 2
 
     @property
     def fits(self) -> bool:
@@ -115,30 +173,28 @@ class Room:
     kv_tokens: int
     context_length: int
     max_concurrency: int
+    yarn_factor: float | None = None
 
 
-def share_out(
-    candidate: Candidate, context_length: int | None, max_concurrency: int | None
-) -> Room:
+def share_out(candidate: Candidate, context_length: int | None) -> Room:
     """Context and places for a candidate that fits. The wishes win over our own choice."""
     entry = candidate.entry
     tokens = _reasonable(candidate)
-    context = min(context_length or entry.context_native, entry.context_max, tokens)
-    places = max_concurrency or _places(candidate, tokens)
-    return Room(min(tokens, whole_pages(context) * places), context, places)
+    context = min(context_length or entry.context_native, entry.context_limit, tokens)
+    places = candidate.places(tokens)
+    kv_tokens = min(tokens, whole_pages(context) * places)
+    return Room(kv_tokens, context, places, entry.yarn_factor(context))
+
+
+def memory_fraction(place: Place, total_bytes: int) -> float | None:
+    """vLLM's share of the card's whole memory, so that the display keeps its own; rounded down."""
+    if place.engine != "vllm" or place.gpu is None:
+        return None
+    return math.floor(1e4 * (total_bytes - VLLM_GRAPHS) / place.gpu.total_bytes) / 1e4
 
 
 def whole_pages(tokens: int) -> int:
     return -(-tokens // PAGE) * PAGE
-
-
-def _places(candidate: Candidate, tokens: int) -> int:
-    """As many requests at once as the cache feeds and the processor keeps pleasant."""
-    if candidate.place.gpu is not None:
-        most = 32
-    else:
-        most = 16 if candidate.entry.shape.parameters < _SMALL_MODEL else 4
-    return max(1, min(most, tokens // TOKENS_PER_REQUEST))
 
 
 def _reasonable(candidate: Candidate) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from appliance.errors import SetupError
 from appliance.fit.sizing import PAGE
 
-PrecisionWish = Literal["auto", "16bit", "int8", "nf4"]
+PrecisionWish = Literal["auto", "16bit", "int8", "nf4", "fp8", "awq"]
 EngineWish = Literal["auto", "transformers", "openvino", "vllm", "remote"]
 
-AUTO = "auto"
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def test_the_packaged_model_is_read_the_same_both_ways() -> None:
     assert len(full.metadata["tokenizer.ggml.tokens"]) == short.metadata["tokenizer.ggml.tokens"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=16))
 def test_a_damaged_head_is_an_error_of_ours_or_other_values(
     tmp_path_factory: pytest.TempPathFactory, at: int, noise: bytes

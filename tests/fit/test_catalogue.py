@@ -25,16 +25,26 @@ def test_a_model_is_found_by_each_of_its_names(name: str) -> None:
     assert entry.source.location == "Qwen/Qwen3-8B"
 
 
-def test_thinking_models_recommend_thinking_sampling() -> None:
-    catalogue = load_catalogue()
-    qwen = catalogue.automatic[0]
-    assert qwen.recommended_sampling()["temperature"] == 0.6
-    assert qwen.sampling["temperature"] == 0.7
-    assert catalogue.demo.recommended_sampling() == {
-        "temperature": 0.2,
-        "top_p": 0.9,
-        "repetition_penalty": 1.1,
-    }
+def test_thinking_models_recommend_sampling_for_both_ways() -> None:
+    for qwen in load_catalogue().automatic:
+        plain, thinking = qwen.sampling, qwen.sampling_thinking
+        assert [plain[name] for name in ("temperature", "top_p", "top_k")] == [0.7, 0.8, 20]
+        assert [thinking[name] for name in ("temperature", "top_p", "top_k")] == [0.6, 0.95, 20]
+
+
+@pytest.mark.parametrize(
+    ("context", "factor"),
+    [(32_768, None), (40_960, None), (40_961, 2.0), (65_536, 2.0), (65_537, 4.0), (131_072, 4.0)],
+)
+def test_the_smallest_stretch_that_does_is_taken(context: int, factor: float | None) -> None:
+    assert load_catalogue().automatic[0].yarn_factor(context) == factor
+
+
+def test_quantised_weights_come_from_the_makers() -> None:
+    qwen = load_catalogue().automatic[0]
+    assert qwen.source_for("fp8").location == "Qwen/Qwen3-8B-FP8"
+    assert qwen.source_for("awq").location == "Qwen/Qwen3-8B-AWQ"
+    assert qwen.source_for("bf16") == qwen.source_for("nf4") == qwen.source
 
 
 def test_the_packaged_file_is_what_the_catalogue_says() -> None:
@@ -55,6 +65,8 @@ def test_the_packaged_file_is_what_the_catalogue_says() -> None:
         (('id = "demo"', 'id = "dema"'), "`demo` among them"),
         (('id = "qwen3-4b"', 'id = "qwen3-8b"'), "each id once"),
         (("context_max = 8192", "context_max = 4096"), "context_native"),
+        (("context_max = 8192", "context_max = 8192\nyarn_max = 16384"), "yarn_max"),
+        (("yarn_max = 131072", "yarn_max = 262144"), "yarn_max"),
         (("[[model]]", "[[model"), "cannot be read"),
     ],
 )

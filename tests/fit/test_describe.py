@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,8 @@ import pytest
 
 from appliance.errors import SetupError
 from appliance.fit.catalogue import ModelEntry, load_catalogue
-from appliance.fit.describe import describe, hub_config
+from appliance.fit.describe import describe
+from appliance.fit.hf_config import ModelFiles
 from tests.fit.machines import demo_file
 
 LLAMA: dict[str, Any] = {
@@ -30,7 +28,8 @@ LLAMA: dict[str, Any] = {
 
 
 def look(wish: str, config: dict[str, Any] | None = None) -> ModelEntry | None:
-    return describe(wish, load_catalogue(), lambda _: config)
+    files = None if config is None else ModelFiles(config)
+    return describe(wish, load_catalogue(), lambda _: files)
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> str:
@@ -75,7 +74,11 @@ def test_an_unknown_hub_id_without_the_hub_has_no_size() -> None:
     ("change", "complaint"),
     [
         ({"num_experts": 8}, "mixture of experts"),
-        ({"quantization_config": {"quant_method": "awq"}}, r"already quantised \(awq\)"),
+        ({"quantization_config": {"quant_method": "gptq"}}, r"already quantised \(gptq\)"),
+        (
+            {"quantization_config": {"quant_method": "awq", "bits": 8}},
+            r"already quantised \(awq\)",
+        ),
         ({"vocab_size": None}, "size is unknown"),
     ],
 )
@@ -113,54 +116,52 @@ def test_a_truncated_gguf_is_refused(tmp_path: Path) -> None:
         look(str(file))
 
 
-class Hub(BaseHTTPRequestHandler):
-    """A hub with one public model."""
-
-    def do_GET(self) -> None:
-        found = self.path == "/some/model/resolve/main/config.json"
-        self.send_response(200 if found else 404)
-        self.end_headers()
-        self.wfile.write(json.dumps(LLAMA).encode() if found else b"")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Keeps the test's output quiet."""
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_the_hub_is_asked_for_the_config(hub: ThreadingHTTPServer) -> None:
-    assert hub_config("some/model") == LLAMA
-
-
-def test_a_model_that_the_hub_does_not_have_is_refused(hub: ThreadingHTTPServer) -> None:
-    with pytest.raises(SetupError, match=r"no model some/other .*status 404"):
-        hub_config("some/other")
-
-
-def test_an_unreachable_hub_is_not_an_error(
-    hub: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("method", "precision"), [("fp8", "fp8"), ("awq", "awq")])
+def test_weights_that_vllm_unpacks_are_known_by_their_kind(
+    tmp_path: Path, method: str, precision: str
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    assert hub_config("some/model") is None
+    entry = look(write_config(tmp_path, LLAMA | {"quantization_config": {"quant_method": method}}))
+    assert entry is not None
+    assert entry.packed == precision
 
 
-def test_the_local_cache_is_asked_first(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
-    folder = tmp_path / "models--some--model"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text("abc")
-    (folder / "snapshots" / "abc").mkdir(parents=True)
-    write_config(folder / "snapshots" / "abc", LLAMA | {"vocab_size": 7})
-    config = hub_config("some/model")
-    assert config is not None
-    assert config["vocab_size"] == 7
+def test_a_folder_recommends_its_own_sampling(tmp_path: Path) -> None:
+    recommends = {
+        "temperature": 0.6,
+        "top_k": 20,
+        "top_p": 0.95,
+        "do_sample": True,
+        "eos_token_id": [1, 2],
+        "min_p": "none",
+        "repetition_penalty": 7,
+    }
+    (tmp_path / "generation_config.json").write_text(json.dumps(recommends))
+    entry = look(write_config(tmp_path, LLAMA))
+    assert entry is not None
+    assert entry.sampling == {"temperature": 0.6, "top_k": 20, "top_p": 0.95}
+    assert entry.sampling_thinking == {}
+
+
+def test_a_broken_recommendation_is_named(tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text("[]")
+    with pytest.raises(SetupError, match=r"generation_config\.json is not a JSON object"):
+        look(write_config(tmp_path, LLAMA))
+
+
+@pytest.mark.parametrize(
+    ("change", "contexts"),
+    [
+        ({"max_position_embeddings": 40_960}, (32_768, 40_960, 131_072)),
+        ({"max_position_embeddings": 262_144}, (262_144, 262_144, 262_144)),
+        (
+            {"max_position_embeddings": 40_960, "rope_scaling": {"rope_type": "yarn"}},
+            (40_960, 40_960, 40_960),
+        ),
+    ],
+)
+def test_a_qwen3_of_any_name_may_be_stretched(
+    change: dict[str, Any], contexts: tuple[int, int, int]
+) -> None:
+    entry = look("some/model", LLAMA | {"model_type": "qwen3"} | change)
+    assert entry is not None
+    assert (entry.context_native, entry.context_max, entry.context_limit) == contexts

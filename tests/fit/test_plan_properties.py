@@ -15,14 +15,27 @@ from appliance.fit.hardware import GIB, MIB, Gpu, Hardware
 from appliance.fit.plan import plan
 from appliance.fit.sizing import PAGE
 from appliance.fit.wish import EngineWish, PrecisionWish, Wish
+from appliance.fit.workspace import BLOCK_TOKENS
 from tests.fit.machines import card, machine
 
 CATALOGUE = load_catalogue()
-FINENESS = {"gguf": 0, "nf4": 1, "int8": 2, "bf16": 3, "fp16": 3, "fp32": 4}
+# In the order of preference; vLLM takes 8-bit floats where the card has them.
+FINENESS = {
+    "gguf": 0,
+    "nf4": 1,
+    "awq": 2,
+    "int8": 3,
+    "bf16": 4,
+    "fp16": 4,
+    "fp32": 5,
+    "fp8": 6,
+}
 
 sizes = st.integers(0, 96 * 1024).map(lambda mib: mib * MIB)
 models = st.sampled_from(["auto", "demo", "qwen3-8b", "Qwen/Qwen3-4B", "qwen3-0.6b", "no/where"])
-precisions: st.SearchStrategy[PrecisionWish] = st.sampled_from(["auto", "16bit", "int8", "nf4"])
+precisions: st.SearchStrategy[PrecisionWish] = st.sampled_from(
+    ["auto", "16bit", "int8", "nf4", "fp8", "awq"]
+)
 engines: st.SearchStrategy[EngineWish] = st.sampled_from(
     ["auto", "transformers", "openvino", "vllm"]
 )
@@ -31,14 +44,14 @@ wishes = st.builds(
     model=models,
     precision=precisions,
     engine=engines,
-    context_length=st.none() | st.integers(256, 60_000),
+    context_length=st.none() | st.integers(256, 140_000),
     max_concurrency=st.none() | st.integers(1, 64),
 )
 
 
 @st.composite
 def cards(draw: st.DrawFn) -> Gpu:
-    capability = draw(st.sampled_from([(6, 1), (7, 5), (8, 6), (12, 0)]))
+    capability = draw(st.sampled_from([(6, 1), (7, 5), (8, 6), (8, 9), (12, 0)]))
     driver = draw(st.sampled_from([(12, 4), (13, 0)]))
     free = draw(sizes)
     gpu = card(1, index=draw(st.integers(0, 7)), capability=capability)
@@ -86,7 +99,7 @@ def test_a_plan_never_promises_more_than_there_is(hardware: Hardware, wish: Wish
         assert one.total_bytes == one.weight_bytes + one.kv_bytes + one.overhead_bytes
         assert 0 < one.context_length <= one.kv_tokens
         assert one.entry is not None
-        assert one.context_length <= one.entry.context_max
+        assert one.context_length <= one.entry.context_limit
         assert one.kv_tokens % PAGE == 0
         assert one.max_concurrency >= 1
 
@@ -143,3 +156,55 @@ def test_the_same_question_has_the_same_answer(hardware: Hardware, wish: Wish) -
     assert decide(hardware, wish) == chosen
     if chosen is not None:
         assert json.loads(json.dumps(chosen.to_dict()))["model"] == chosen.model
+
+
+@given(machines(), wishes)
+def test_no_request_that_is_admitted_can_outgrow_the_cache(hardware: Hardware, wish: Wish) -> None:
+    """Admission takes what fits `context_length` and `kv_tokens`; engines deal in whole blocks."""
+    chosen = decide(hardware, wish)
+    if chosen is None:
+        return
+    for one in (chosen, *chosen.fallbacks):
+        longest = min(one.context_length, one.kv_tokens)
+        places = one.max_concurrency
+        # As many requests as there are places, whose tokens together are all that is promised:
+        # each may leave its last block almost empty.
+        blocks = (one.kv_tokens - places) // BLOCK_TOKENS + places
+        assert one.entry is not None
+        token_bytes = one.entry.shape.kv_bytes_per_token(4 if one.precision == "fp32" else 2)
+        if one.engine != "vllm":
+            assert blocks * BLOCK_TOKENS * token_bytes <= one.kv_bytes
+        # Alone, the longest request always has room.
+        assert -(-longest // BLOCK_TOKENS) * BLOCK_TOKENS * token_bytes <= one.kv_bytes
+
+
+@given(machines(), wishes)
+def test_vllm_never_reaches_for_what_others_hold(hardware: Hardware, wish: Wish) -> None:
+    chosen = decide(hardware, wish)
+    if chosen is None:
+        return
+    for one in (chosen, *chosen.fallbacks):
+        share = one.gpu_memory_fraction
+        assert (share is not None) == (one.engine == "vllm" and one.gpu is not None)
+        if share is not None and one.gpu is not None:
+            assert 0 < share < 1
+            assert share * one.gpu.total_bytes < one.budget_bytes < one.gpu.free_bytes
+            assert share * one.gpu.total_bytes > one.weight_bytes + one.kv_bytes
+
+
+@given(machines(), wishes)
+def test_a_context_is_stretched_exactly_when_the_model_needs_it(
+    hardware: Hardware, wish: Wish
+) -> None:
+    chosen = decide(hardware, wish)
+    if chosen is None:
+        return
+    for one in (chosen, *chosen.fallbacks):
+        assert one.entry is not None
+        if one.yarn_factor is None:
+            assert one.context_length <= one.entry.context_max
+        else:
+            assert wish.context_length is not None
+            assert one.entry.context_max < one.context_length
+            assert one.context_length <= one.yarn_factor * one.entry.context_native
+            assert one.engine != "openvino"

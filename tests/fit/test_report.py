@@ -18,14 +18,14 @@ from tests.fit.machines import machine
 
 
 def text_for(hardware: Hardware, wish: Wish) -> str:
-    return render_text(hardware, compare(hardware, wish, load_catalogue()))
+    return render_text(hardware, compare(hardware, wish, load_catalogue(), lambda _: None))
 
 
 def rows(text: str) -> dict[str, list[str]]:
     """Cells of the table by the name of the line."""
     found = {}
     for line in text.splitlines():
-        for label in ("here", "8 GB card", "12 GB card", "16 GB card", "24 GB card"):
+        for label in ("here", "own engine", "8 GB card", "12 GB card", "16 GB card", "24 GB card"):
             if line.startswith(label + " "):
                 found[label] = line.removeprefix(label).split()
     return found
@@ -51,7 +51,7 @@ def test_it_is_readable_in_80_columns(size: int | None) -> None:
 
 def test_reasons_are_given_for_this_machine() -> None:
     text = " ".join(text_for(machine(simulated_gpu(8)), Wish()).split())
-    assert "Qwen3-8B in nf4 would leave room for 2,816 tokens" in text
+    assert "Qwen3-8B in nf4 would leave room for 3,840 tokens" in text
     assert "If loading fails: Qwen3-4B (nf4, transformers, card), then" in text
 
 
@@ -65,7 +65,9 @@ def test_what_does_not_fit_is_a_line_and_a_sentence() -> None:
 
 def test_programs_get_the_same_in_full() -> None:
     hardware = machine(simulated_gpu(16))
-    answer = json.loads(to_json(hardware, compare(hardware, Wish(), load_catalogue())))
+    answer = json.loads(
+        to_json(hardware, compare(hardware, Wish(), load_catalogue(), lambda _: None))
+    )
     assert answer["hardware"]["gpus"][0]["name"] == "16 GB card"
     assert [one["machine"] for one in answer["machines"]] == [
         "here",
@@ -95,3 +97,13 @@ def test_a_remote_engine_has_one_line() -> None:
 def test_a_nonsense_wish_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="is no model"):
         plan_report(tmp_path, Wish(model="nonsense"), as_json=False)
+
+
+def test_who_asks_for_vllm_sees_our_own_engine_beside_it() -> None:
+    text = text_for(machine(simulated_gpu(16)), Wish(engine="vllm"))
+    table = rows(text)
+    assert table["here"][:2] == ["Qwen3-8B", "fp8"]
+    assert table["own engine"][:2] == ["Qwen3-8B", "int8"]
+    assert table["12 GB card"][:2] == ["Qwen3-8B", "awq"]
+    assert "own engine" not in rows(text_for(machine(simulated_gpu(16)), Wish()))
+    assert max(map(len, text.splitlines())) <= 80
