@@ -49,6 +49,7 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
         capabilities=tuple(sorted(backend.capabilities)),
         load_seconds=round(time.monotonic() - began, 2),
         thinking=template is not None and template.thinking,
+        adapters=tuple(each.name for each in config.adapters),
     )
     return Engine(
         backend=backend,
@@ -63,20 +64,23 @@ def _load_openvino(
     config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
 ) -> LoadedBackend:
     from appliance.engine.worker.backends.openvino import OpenVinoBackend
-    from appliance.engine.worker.backends.openvino_pipeline import open_pipeline
+    from appliance.engine.worker.backends.openvino_pipeline import is_converted, open_pipeline
 
     def opened(model: Path, *, save: bool = False) -> LoadedBackend:
-        pipeline = open_pipeline(
+        parts = open_pipeline(
             model,
             kv_tokens=config.kv_tokens,
             max_concurrency=config.max_concurrency,
             threads=config.threads,
             save_converted=save,
         )
-        return OpenVinoBackend(pipeline, end_tokens)
+        return OpenVinoBackend(parts, end_tokens)
 
-    converted = folder.path if folder.gguf is None else folder.path / "openvino"
-    if (converted / "openvino_model.xml").is_file():
+    if folder.gguf is None and (folder.path / "openvino_model.xml").is_file():
+        progress("load", 0, 0)
+        return opened(folder.path)
+    converted = folder.path / "openvino"
+    if is_converted(converted):
         progress("load", 0, 0)
         return opened(converted)
     if folder.gguf is None:
@@ -110,6 +114,8 @@ def _keep_converted(link: Path, converted: Path) -> None:
     """Only a whole conversion gets its final name. Without one, the next start is slower."""
     if (link.parent / "openvino_model.bin").is_file():
         link.unlink()
+        # An older conversion, without the tokenizer.
+        shutil.rmtree(converted, ignore_errors=True)
         try:
             link.parent.rename(converted)
         except OSError:
@@ -119,6 +125,8 @@ def _keep_converted(link: Path, converted: Path) -> None:
 def _load_transformers(
     config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
 ) -> LoadedBackend:
+    from appliance.engine.worker.backends.adapters import Adapters
+    from appliance.engine.worker.backends.grammar import GrammarCompiler
     from appliance.engine.worker.backends.transformers import TransformersBackend
     from appliance.engine.worker.backends.weights import dequantise_gguf, load_model
 
@@ -127,7 +135,20 @@ def _load_transformers(
         progress("convert", 0, 0)
         weights = dequantise_gguf(folder.gguf, folder.path / "transformers")
     progress("load", 0, 0)
-    model = load_model(weights, config.precision, config.threads)
-    return TransformersBackend(
-        model, end_tokens, kv_tokens=config.kv_tokens, max_concurrency=config.max_concurrency
-    )
+    with ThreadPoolExecutor(1) as beside:
+        # Without an end token no form could ever be complete.
+        grammars = (
+            beside.submit(GrammarCompiler, folder.path / "tokenizer.json", end_tokens)
+            if end_tokens
+            else None
+        )
+        model = load_model(weights, config.precision, config.threads, config.yarn_factor)
+        adapters = Adapters(model, config.adapters) if config.adapters else None
+        return TransformersBackend(
+            model,
+            end_tokens,
+            kv_tokens=config.kv_tokens,
+            max_concurrency=config.max_concurrency,
+            grammars=grammars.result() if grammars else None,
+            adapters=adapters,
+        )

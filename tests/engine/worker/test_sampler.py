@@ -15,7 +15,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from appliance.engine.worker.backends.sampler import SLICE, Row, mark_choices
+from appliance.engine.worker.backends.controls import Controls
+from appliance.engine.worker.backends.draw import SLICE
+from appliance.engine.worker.backends.sampler import Row, mark_choices
 from appliance.engine.worker.sampling import NEUTRAL, TokenSampling
 
 VOCABULARY = 2000
@@ -27,7 +29,8 @@ def choose(logits: torch.Tensor, rows: list[Row]) -> list[int]:
 
 
 def row(seed: int = 0, generated: tuple[int, ...] = (), **sampling: Any) -> Row:
-    return Row(replace(NEUTRAL, seed=seed, **sampling), prompt=(1, 2, 3), generated=generated)
+    controls = Controls(sampling=replace(NEUTRAL, seed=seed, **sampling))
+    return Row(controls, prompt=(1, 2, 3), generated=generated)
 
 
 def logits(rows: int = 1, spread: float = 3.0) -> torch.Tensor:
@@ -62,7 +65,7 @@ def library_shares(scores: torch.Tensor, sampling: TokenSampling) -> torch.Tenso
 def test_draws_follow_the_librarys_distribution(spread: float, sampling: dict[str, Any]) -> None:
     draws = 2000
     scores = logits(spread=spread)
-    shares = library_shares(scores.clone(), row(**sampling).sampling)
+    shares = library_shares(scores.clone(), row(**sampling).controls.sampling)
     counts: Counter[int] = Counter()
     for start in range(0, draws, 500):
         rows = [row(seed, **sampling) for seed in range(start, start + 500)]

@@ -1,8 +1,9 @@
 """transformers' continuous batching: CUDA, and the reference on a CPU.
 
-All contact with the library's moving parts is here and in `sampler` and `weights`; the version is
-pinned, and the tests of this folder run against it. What its loop does not check is kept from it:
-`engine.Engine` admits only what fits, and values are in range before they come here.
+All contact with the library's moving parts is here and in `sampler`, `scheduler`, `adapters` and
+`weights`; the version is pinned, and the tests of this folder run against it. What its loop does
+not check is kept from it: `engine.Engine` admits only what fits, and values are in range before
+they come here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -22,17 +24,26 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
     ContinuousBatchingLogitsProcessorList,
 )
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
+from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPPING
 from transformers.generation.logits_process import LogitsProcessorList
 
-from appliance.engine.worker.backends.base import OnFatal, Step, TokenStream
+from appliance.engine.worker.backends.adapters import Adapters
+from appliance.engine.worker.backends.base import Ask, OnFatal, Step, TokenStream
+from appliance.engine.worker.backends.controls import Controls
+from appliance.engine.worker.backends.grammar import GrammarCompiler
 from appliance.engine.worker.backends.sampler import FusedSampler
-from appliance.engine.worker.forms import Form
-from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS, TokenSampling
+from appliance.engine.worker.backends.scheduler import SCHEDULER, TurnScheduler
+from appliance.engine.worker.forms import CAPABILITY, Form
+from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS
 from appliance.errors import InvalidRequest
 
 # Small pages waste little cache and share short prefixes; only flash attention, which is off,
 # needs the library's 256.
 PAGE_TOKENS = 32
+# Running answers stall while a piece of a prompt of this length is read; PREFILL_ALONE when there
+# are none.
+PREFILL_BESIDE = {"cuda": 2048, "cpu": 128}
+PREFILL_ALONE = {"cuda": 2048, "cpu": 128}
 _STOP_SECONDS = 2.0
 
 
@@ -42,42 +53,60 @@ def batching_config(kv_tokens: int, max_concurrency: int, device: str) -> Contin
         page_size=PAGE_TOKENS,
         # Every running request wastes part of its last page.
         num_blocks=-(-kv_tokens // PAGE_TOKENS) + max_concurrency,
-        # Running answers stall while a piece of a long prompt of this size is read.
-        max_batch_tokens=max(2048 if device == "cuda" else 128, max_concurrency),
+        max_batch_tokens=max(PREFILL_ALONE[device], PREFILL_BESIDE[device] + max_concurrency),
         max_requests_per_batch=max_concurrency,
         allow_block_sharing=True,
-        # Cancelling under double buffering with shared pages can end the library's loop.
+        # Cancelling under double buffering with shared pages can end the library's loop, and a
+        # grammar needs the last token before it can allow the next.
         use_async_batching=False,
         use_cuda_graph=False,
         # Flash attention would be fetched from the hub at start, without being asked.
         auto_switch_to_flash=False,
         # A prompt may fill the cache: admission has made sure that it fits.
         safety_margin=0.0,
+        scheduler_type=SCHEDULER,
     )
 
 
 class TransformersBackend:
     """A `Backend` over a loaded model. Seeds are exact as far as the arithmetic is."""
 
-    capabilities = SAMPLING_PARAMETERS - {"logit_bias"}
     engine_version = f"transformers {transformers.__version__}, torch {torch.__version__}"
 
     def __init__(
-        self, model: Any, end_tokens: Sequence[int], *, kv_tokens: int, max_concurrency: int
+        self,
+        model: Any,
+        end_tokens: Sequence[int],
+        *,
+        kv_tokens: int,
+        max_concurrency: int,
+        grammars: GrammarCompiler | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
+        """Without `grammars` there are no forms, without `adapters` only the model itself."""
         self._end_tokens = list(end_tokens)
+        self._grammars = grammars
         self._ids = 0
         self._running: dict[TokenStream, str] = {}
         self._closing = False
+        self.capabilities = SAMPLING_PARAMETERS | {"logprobs", "top_logprobs"}
+        if grammars is not None:
+            self.capabilities |= set(CAPABILITY.values())
+        if adapters is not None:
+            self.capabilities |= {"adapters"}
+        device = model.device.type
+        self._scheduler = partial(
+            TurnScheduler,
+            switch=adapters.switch if adapters else _no_adapters,
+            prefill_tokens=PREFILL_BESIDE[device],
+        )
         # Greedy for the library: our sampler decides, and a second draw would spoil it.
         generation = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False, eos_token_id=self._end_tokens or -1, pad_token_id=0
         )
         self._manager = model.init_continuous_batching(
             generation_config=generation,
-            continuous_batching_config=batching_config(
-                kv_tokens, max_concurrency, model.device.type
-            ),
+            continuous_batching_config=batching_config(kv_tokens, max_concurrency, device),
         )
         processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([FusedSampler()]))
         processors.tensors_required = 1
@@ -85,9 +114,10 @@ class TransformersBackend:
 
     def warm_up(self) -> None:
         """Build the cache and run one step, so that memory runs out now rather than later."""
-        sampling = replace(NEUTRAL, seed=0)
+        controls = Controls(sampling=replace(NEUTRAL, seed=0))
+        SCHEDULER_MAPPING[SCHEDULER] = self._scheduler  # type: ignore[assignment]
         self._manager.start()
-        self._manager.add_request([0], max_new_tokens=2, streaming=False, sampling=sampling)
+        self._manager.add_request([0], max_new_tokens=2, streaming=False, controls=controls)
         output = None
         while output is None:
             output = self._manager.get_result(timeout=0.5)
@@ -102,25 +132,42 @@ class TransformersBackend:
         threading.Thread(target=self._watch, name="transformers-watch", daemon=True).start()
 
     def check_form(self, form: Form) -> None:
-        raise InvalidRequest("This engine cannot hold an answer to a form.")
+        if self._grammars is not None:
+            self._grammars.check(form)
 
     def submit(self, stream: TokenStream) -> None:
         self._ids += 1
         request_id = str(self._ids)
+        try:
+            controls = self._controls(stream.ask)
+        except InvalidRequest as error:  # a form that nobody checked
+            stream.fail(str(error))
+            return
         self._running[stream] = request_id
         # Before add_request: the loop may answer at once.
-        self._manager.register_result_handler(request_id, self._handler(stream))
+        self._manager.register_result_handler(request_id, self._handler(stream, controls))
         accepted = self._manager.add_request(
             list(stream.ask.prompt),
             request_id=request_id,
             max_new_tokens=stream.ask.max_tokens,
             streaming=True,
             eos_token_id=self._end_tokens or None,
-            sampling=_seeded(stream.ask.sampling),
+            controls=controls,
         )
         if accepted is None:
             self.cancel(stream)
             stream.fail("The engine has stopped.")
+
+    def _controls(self, ask: Ask) -> Controls:
+        sampling = ask.sampling
+        if sampling.seed is None:
+            sampling = replace(sampling, seed=secrets.randbits(63))
+        matcher = None
+        if ask.form is not None and self._grammars is not None:
+            matcher = self._grammars.matcher(ask.form)
+        return Controls(
+            sampling=sampling, matcher=matcher, top_logprobs=ask.top_logprobs, adapter=ask.adapter
+        )
 
     def cancel(self, stream: TokenStream) -> None:
         request_id = self._running.pop(stream, None)
@@ -135,7 +182,7 @@ class TransformersBackend:
         self._closing = True
         self._manager.stop(block=True, timeout=_STOP_SECONDS, hard_stop=True)
 
-    def _handler(self, stream: TokenStream) -> Any:
+    def _handler(self, stream: TokenStream, controls: Controls) -> Any:
         """Called on the event loop with everything generated so far."""
         seen = 0
 
@@ -144,15 +191,20 @@ class TransformersBackend:
             if stream not in self._running:
                 return
             tokens, seen = output.generated_tokens[seen:], len(output.generated_tokens)
-            if output.status == RequestStatus.FAILED:
+            if output.status >= RequestStatus.FINISHED:
                 del self._running[stream]
-                stream.fail(f"The engine failed: {output.error}")
-            elif output.status == RequestStatus.FINISHED:
-                del self._running[stream]
+            if reason := output.error or (controls.matcher and controls.matcher.failure):
+                self.cancel(stream)
+                stream.fail(f"The engine failed: {reason}")
+                return
+            finish: Literal["stop", "length"] | None = None
+            if output.status == RequestStatus.FINISHED:
                 ended = bool(tokens) and tokens[-1] in self._end_tokens
-                stream.push(Step(tokens, "stop" if ended else "length"))
-            else:
-                stream.push(Step(tokens, None))
+                finish = "stop" if ended else "length"
+            stream.cached_tokens = controls.cached_tokens
+            scored = min(len(tokens), len(controls.scores))
+            scores = [controls.scores.popleft() for _ in range(scored)]
+            stream.push(Step(tokens, finish, scores))
 
         return deliver
 
@@ -173,7 +225,5 @@ class TransformersBackend:
         self._on_fatal(reason)
 
 
-def _seeded(sampling: TokenSampling) -> TokenSampling:
-    if sampling.seed is not None:
-        return sampling
-    return replace(sampling, seed=secrets.randbits(63))
+def _no_adapters(name: str | None) -> None:
+    """Asked only for what is configured, and nothing is."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from appliance.engine.config import Precision
+from appliance.engine.worker.failure import LoadFailure
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -19,7 +20,9 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_model(folder: Path, precision: Precision, threads: int | None) -> Any:
+def load_model(
+    folder: Path, precision: Precision, threads: int | None, yarn_factor: float | None = None
+) -> Any:
     """A model on the best device, with scaled-dot-product attention."""
     if threads:
         torch.set_num_threads(threads)
@@ -27,12 +30,37 @@ def load_model(folder: Path, precision: Precision, threads: int | None) -> Any:
     device = best_device()
     return AutoModelForCausalLM.from_pretrained(
         folder,
+        config=_stretched(folder, yarn_factor) if yarn_factor else None,
         dtype=_dtype(precision, device),
         quantization_config=_quantisation(precision, device),
         device_map={"": device},
         attn_implementation="sdpa",
         local_files_only=True,
     )
+
+
+def _stretched(folder: Path, factor: float) -> Any:
+    """The model's config with static YaRN. Raises LoadFailure where it has another scaling."""
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    rope = config.get_text_config().rope_parameters
+    if rope.get("rope_type", "default") not in ("default", "yarn"):
+        raise LoadFailure(
+            "load_failed",
+            f"This model's positions are already scaled ({rope['rope_type']}); its context "
+            "cannot be stretched. Choose a shorter context length.",
+        )
+    text = config.get_text_config()
+    # Models are trained on lengths that are powers of two; some configs add room for the answer
+    # (Qwen3 says 40,960 and means 32,768).
+    trained = 1 << (text.max_position_embeddings.bit_length() - 1)
+    text.rope_parameters = {
+        "rope_theta": rope["rope_theta"],
+        "rope_type": "yarn",
+        "factor": factor,
+        "original_max_position_embeddings": trained,
+    }
+    text.max_position_embeddings = int(trained * factor)
+    return config
 
 
 def _dtype(precision: Precision, device: str) -> torch.dtype:

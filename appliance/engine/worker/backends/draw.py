@@ -1,0 +1,132 @@
+"""Draws a token a row from adjusted logits: temperature, top-k, top-p, min-p, each row's seed.
+
+Knows no library. Rows with top-k or top-p look at the `SLICE` best tokens, and are sorted as a
+whole only where those are not enough to be exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from appliance.engine.worker.sampling import TokenSampling
+
+SLICE = 256
+_MASK64 = (1 << 64) - 1
+# SplitMix64.
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+class Draw(NamedTuple):
+    """A row's parameters (seed set), and how many tokens were drawn before."""
+
+    sampling: TokenSampling
+    position: int
+
+
+def draw(scores: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
+    """One token a row; order as in transformers: temperature, top-k, top-p, min-p.
+
+    `scores` [rows, vocabulary] may hold -inf, but not in a whole row.
+    """
+    scaled = scores / _column([row.sampling.temperature for row in rows], scores)
+    choice = torch.empty(len(rows), dtype=torch.int64, device=scores.device)
+    limited = [i for i, row in enumerate(rows) if row.sampling.top_k or row.sampling.top_p < 1.0]
+    free = [i for i in range(len(rows)) if i not in limited]
+    if limited:
+        choice[limited] = _draw_limited(scaled[limited], [rows[i] for i in limited])
+    if free:
+        choice[free] = _draw_free(scaled[free], [rows[i] for i in free])
+    return choice
+
+
+def _draw_free(scaled: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
+    """Neither top-k nor top-p: no order is needed."""
+    kept = scaled
+    if any(row.sampling.min_p for row in rows):
+        kept = _min_p(scaled, rows)
+    tokens = torch.arange(scaled.shape[1], device=scaled.device).unsqueeze(0)
+    return (kept + _gumbel(rows, tokens)).argmax(1)
+
+
+def _draw_limited(scaled: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
+    width = min(SLICE, scaled.shape[1])
+    top_k = _column([row.sampling.top_k or scaled.shape[1] for row in rows], scaled)
+    top_p = _column([row.sampling.top_p for row in rows], scaled)
+    values, tokens = scaled.topk(width, dim=1)
+    ranks = torch.arange(width, device=scaled.device)
+    values = values.masked_fill(ranks >= top_k, -torch.inf)
+    # Shares are among the k best; where those do not fit into the slice, it is too narrow.
+    whole = torch.where(
+        top_k < scaled.shape[1],
+        values.logsumexp(1, keepdim=True),
+        scaled.logsumexp(1, keepdim=True),
+    )
+    shares = (values - whole).exp()
+    before = shares.cumsum(1) - shares
+    kept = _min_p(values.masked_fill(before >= top_p, -torch.inf), rows)
+    places = (kept + _gumbel(rows, tokens)).argmax(1, keepdim=True)
+    choice = tokens.gather(1, places).squeeze(1)
+    # Enough is a slice that ends in -inf, or that reaches top-p of all there is.
+    reached = (top_k == scaled.shape[1]) & (before[:, -1:] + shares[:, -1:] >= top_p)
+    narrow = values[:, -1:].isfinite() & (top_k > width) & ~reached & (scaled.shape[1] > width)
+    for index in narrow.squeeze(1).nonzero().flatten().tolist():
+        choice[index] = _draw_sorted(scaled[index], rows[index])
+    return choice
+
+
+def _draw_sorted(scaled: torch.Tensor, row: Draw) -> torch.Tensor:
+    """The same for one row, over the whole vocabulary."""
+    values, tokens = scaled.sort(descending=True)
+    if row.sampling.top_k:
+        values[row.sampling.top_k :] = -torch.inf
+    shares = values.softmax(0)
+    kept = values.masked_fill(shares.cumsum(0) - shares >= row.sampling.top_p, -torch.inf)
+    kept = _min_p(kept.unsqueeze(0), [row])
+    return tokens[(kept + _gumbel([row], tokens.unsqueeze(0))).argmax()]
+
+
+def _min_p(values: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
+    """Drop what is less likely than `min_p` times the best."""
+    least = _column([row.sampling.min_p for row in rows], values).log()
+    return values.masked_fill(values < values.amax(1, keepdim=True) + least, -torch.inf)
+
+
+def _gumbel(rows: Sequence[Draw], tokens: torch.Tensor) -> torch.Tensor:
+    """Gumbel noise for each row's tokens: argmax(logits + noise) draws from softmax(logits).
+
+    It is a hash of seed, position and token, so an answer is the same in every batch, on every
+    device and after a restart; two tokens whose logits change places keep their noise.
+    """
+    keys = [_signed(_mix(row.sampling.seed or 0, row.position)) for row in rows]
+    value = torch.tensor(keys, device=tokens.device).unsqueeze(1) + tokens * _signed(_GOLDEN)
+    value = (value ^ _shifted(value, 30)) * _signed(_FIRST)
+    value = (value ^ _shifted(value, 27)) * _signed(_SECOND)
+    value = value ^ _shifted(value, 31)
+    # Uniform in (0, 1) with 40 bits, finest near 0, where the largest noise comes from.
+    uniform = (_shifted(value, 24) * 2 + 1).float() * 2.0**-41
+    return -(-(-uniform).log1p()).log()
+
+
+def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+
+def _shifted(value: torch.Tensor, bits: int) -> torch.Tensor:
+    """To the right, with zeros from the left."""
+    return (value >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(value: int) -> int:
+    """64 bits as torch wants them."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _mix(seed: int, position: int) -> int:
+    """SplitMix64: neighbouring seeds and positions become unrelated."""
+    value = (seed + _GOLDEN * (position + 1)) & _MASK64
+    value = ((value ^ (value >> 30)) * _FIRST) & _MASK64
+    value = ((value ^ (value >> 27)) * _SECOND) & _MASK64
+    return value ^ (value >> 31)

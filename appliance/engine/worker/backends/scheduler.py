@@ -1,0 +1,72 @@
+"""transformers' own first-come scheduler, with turns for adapters and short steps on a CPU.
+
+All methods run on the batching thread. What the library keeps private is overridden here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any
+
+from transformers.generation.continuous_batching.requests import RequestStatus
+from transformers.generation.continuous_batching.scheduler import FIFOScheduler
+
+from appliance.engine.worker.backends.controls import controls_of
+
+SCHEDULER = "appliance"
+# Makes an adapter of that name, or with None the model itself, answer from now on.
+Switch = Callable[[str | None], None]
+
+
+class TurnScheduler(FIFOScheduler):
+    """One adapter answers at a time; whoever waits for another one holds up those behind.
+
+    So the running answers end, the first in line gets its adapter, and nobody starves.
+    `prefill_tokens` is the longest piece of a prompt that is read while answers run.
+    """
+
+    def __init__(self, *, switch: Switch, prefill_tokens: int, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._switch = switch
+        self._prefill_tokens = prefill_tokens
+        self._adapter: str | None = None
+
+    def add_waiting_request(self, state: Any) -> None:
+        """One that lost its cache goes on before any new one begins."""
+        super().add_waiting_request(state)
+        if state._true_initial_tokens:
+            self.waiting_requests_order.rotate(1)
+
+    def schedule_batch(self, token_budget: int, cache_budget: int) -> Any:
+        if not self.active_requests:
+            # The library lifts this when a request ends, but not when the last one is cancelled.
+            self.block_new_requests = False
+        running = sum(
+            state.status == RequestStatus.DECODING for state in self.active_requests.values()
+        )
+        if running:
+            token_budget = min(token_budget, running + self._prefill_tokens)
+        return super().schedule_batch(token_budget, cache_budget)
+
+    def _get_waiting_candidates(self) -> list[Any]:
+        waiting = super()._get_waiting_candidates()
+        if waiting and not self.active_requests:
+            self._turn_to(controls_of(waiting[0]).adapter)
+        return list(takewhile(lambda state: controls_of(state).adapter == self._adapter, waiting))
+
+    def _turn_to(self, adapter: str | None) -> None:
+        if adapter == self._adapter:
+            return
+        self._switch(adapter)
+        self._adapter = adapter
+        # Keys and values of one adapter are wrong for another.
+        self.cache.evict_cached_blocks()
+
+    def _infer_request_tokens(self, state: Any, removed_from_waiting: set[str]) -> list[int]:
+        """The library looks for shared pages here, and moves the request behind them."""
+        before = state.position_offset
+        tokens: list[int] = super()._infer_request_tokens(state, removed_from_waiting)
+        if not state._true_initial_tokens:
+            controls_of(state).cached_tokens += state.position_offset - before
+        return tokens
