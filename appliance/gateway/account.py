@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from appliance.domain import (
     ToolCall,
     Usage,
 )
+from appliance.ledger.tables import GenerationRecord
 
 Texts = defaultdict[int, list[str]]
 
@@ -127,10 +129,19 @@ def read_input(recorded: Any) -> tuple[Message, ...]:
     """The turns of a recorded input; a raw prompt is a user's turn; nothing if none was kept."""
     if not isinstance(recorded, list):
         return (Message("user", recorded),) if recorded else ()
-    return tuple(
-        Message(**turn | {"tool_calls": tuple(ToolCall(**c) for c in turn.get("tool_calls", ()))})
-        for turn in recorded
-    )
+    calls = [{"tool_calls": read_calls(turn.get("tool_calls", ()))} for turn in recorded]
+    return tuple(Message(**turn | own) for turn, own in zip(recorded, calls, strict=True))
+
+
+def read_calls(recorded: Sequence[dict[str, Any]]) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in recorded)
+
+
+def read_output(record: GenerationRecord) -> tuple[str, ...]:
+    """The text of each choice; nothing where none was said or kept."""
+    if record.output and record.parameters.get("n", 1) > 1:
+        return tuple(json.loads(record.output))
+    return (record.output,) if record.output else ()
 
 
 def _written(message: Message) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from appliance.gateway.identity import Caller, Connection, Identity
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
-UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics")
+UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics", "/status/live")
 LONGEST_CLIENT_ID = 200
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from appliance.errors import NotAuthenticated, PermissionDenied
+from appliance.gateway.origin import is_sent_by_another_site
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.tables import OWNER, ApiKey
 
@@ -23,7 +24,6 @@ PLACEHOLDER_KEYS = frozenset(
     {"-", "x", "xxx", "none", "null", "empty", "dummy", "unused", "local", "ollama", "lm-studio"}
     | {"no-key", "nokey", "no-key-required", "sk-no-key-required", "not-needed", "not-required"}
 )
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +92,13 @@ def is_from_this_machine(connection: Connection) -> bool:
 
 def refuse_foreign_page(connection: Connection) -> None:
     """A page of another site may not make this browser act here, whatever key it rides on."""
-    if connection.method in SAFE_METHODS or presented_key(connection.headers):
+    headers = connection.headers
+    if presented_key(headers) or not is_sent_by_another_site(connection.method, headers):
         return
-    site = connection.headers.get("sec-fetch-site")
-    origin = connection.headers.get("origin")
-    foreign = site in ("cross-site", "same-site") or (
-        origin is not None and urlsplit(origin).netloc != connection.headers.get("host", "")
+    raise PermissionDenied(
+        "A web page of another site (%(origin)s) may not use this appliance without a key.",
+        origin=headers.get("origin") or headers.get("sec-fetch-site"),
     )
-    if foreign:
-        raise PermissionDenied(
-            "A web page of another site (%(origin)s) may not use this appliance without a key.",
-            origin=origin or site,
-        )
 
 
 def _usable(key: ApiKey | None) -> ApiKey:

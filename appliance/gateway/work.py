@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from appliance.domain import ChoiceFinished, Delta, GenerationRequest
 from appliance.engine.client import Accepted, Completed, EngineClient
 from appliance.engine.config import Endpoint
-from appliance.engine.status import Engine
+from appliance.engine.status import Engine, check_available
 from appliance.gateway.queue import FairQueue
 
 
@@ -58,10 +58,9 @@ class Workshop:
         and gives the place to the next.
         """
         started = time.perf_counter()
-        self._engine.endpoint()
-        async with self._queue.place(name):
+        check_available(self._engine.status)
+        async with self._queue.place(name), self._engine.lease() as endpoint:
             yield Placed((time.perf_counter() - started) * 1000)
-            endpoint = self._engine.endpoint()
             model = request.adapter or endpoint.model
             async with aclosing(self._client.stream(endpoint, request)) as events:
                 async for event in events:

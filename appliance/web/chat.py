@@ -6,6 +6,7 @@ opens the conversation again follows it from its beginning.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Response
@@ -95,6 +96,18 @@ async def stop(page: PageDep, conversation_id: str) -> Response:
             run.stop()
             await run.ended()
     return _done(page, f"/chat/{conversation_id}")
+
+
+@router.post("/chat/{conversation_id}/messages/{message_id}/answer-now")
+async def answer_now(page: PageDep, conversation_id: str, message_id: str) -> Response:
+    """Ends the thinking, so that the answer begins. One that has begun already is let be."""
+    await message_of(page, conversation_id, message_id)
+    run = page.parts.runs.get(message_id, page.caller.name)
+    if run is not None and run.generation_id is not None and run.thinking:
+        # Between the click and now it may have ended its thinking by itself.
+        with contextlib.suppress(InvalidRequest):
+            await page.parts.gateway.answer_now(run.generation_id, page.caller)
+    return _done(page, f"/chat/{conversation_id}#{message_id}")
 
 
 @router.get("/chat/{conversation_id}/messages/{message_id}/stream")

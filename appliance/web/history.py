@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Response
 
-from appliance.domain import Message
+from appliance.domain import Message, ToolCall
 from appliance.errors import NotFound
+from appliance.gateway.account import read_calls, read_input, read_output
 from appliance.ledger.tables import GenerationRecord, RequestRecord
 from appliance.ledger.views import RequestRow
 from appliance.web.page import PageDep, PageRoute
@@ -33,10 +34,15 @@ class HistoryView:
 
 @dataclass(frozen=True, slots=True)
 class GenerationView:
-    """One generation, its JSON read: `turns` of a chat, or the raw text as a user turn."""
+    """One generation, its JSON read: `turns` of a chat, or the raw text as a user turn.
+
+    `outputs` are the texts of its choices, `calls` the tools that the model wanted called.
+    """
 
     record: GenerationRecord
     turns: Sequence[Message]
+    outputs: Sequence[str]
+    calls: Sequence[ToolCall]
     parameters: Mapping[str, str]
     spans: Sequence[Span]
     tokens_per_second: float | None
@@ -72,18 +78,13 @@ def _generation(record: GenerationRecord) -> GenerationView:
         spans = timeline(record.queue_ms or 0.0, record.ttft_ms, record.duration_ms)
     return GenerationView(
         record=record,
-        turns=turns(record.input),
+        turns=read_input(record.input),
+        outputs=read_output(record),
+        calls=read_calls(record.tool_calls or ()),
         parameters={name: _in_short(value) for name, value in record.parameters.items()},
         spans=spans,
         tokens_per_second=_decode_rate(record),
     )
-
-
-def turns(recorded: Any) -> Sequence[Message]:
-    """What was recorded as input, as turns; nothing when contents are not kept."""
-    if isinstance(recorded, list):
-        return tuple(Message(turn["role"], turn["content"]) for turn in recorded)
-    return (Message("user", recorded),) if recorded else ()
 
 
 def _in_short(value: object) -> str:
@@ -91,7 +92,12 @@ def _in_short(value: object) -> str:
 
 
 def _decode_rate(record: GenerationRecord) -> float | None:
-    """Tokens a second from the first to the last one; the first belongs to the prefill."""
+    """Tokens a second from the first to the last one; the first belongs to the prefill.
+
+    None for an answer given again: nothing was computed for it.
+    """
+    if record.cached_from is not None:
+        return None
     tokens, first, total = record.completion_tokens, record.ttft_ms, record.duration_ms
     if not tokens or tokens < 2 or first is None or total is None or total <= first:
         return None

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 class Generator(Protocol):
-    """What pages ask of the gateway: its `run`, with its promises."""
+    """What pages ask of the gateway, with its promises."""
 
     def run(
         self, request: GenerationRequest, caller: Caller, *, request_id: str
     ) -> AsyncGenerator[Event, None]: ...
+
+    async def answer_now(self, generation_id: str, caller: Caller) -> None: ...
 
 
 class Losses(Protocol):

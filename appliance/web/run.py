@@ -20,6 +20,7 @@ from appliance.domain import (
     Phrase,
     ReasoningDelta,
     TextDelta,
+    ToolCallDelta,
 )
 from appliance.errors import ApplianceError
 
@@ -42,11 +43,13 @@ class Run:
         self.reasoning = ""
         self.failure: ApplianceError | None = None
         self.finished: Finished | None = None
+        self.generation_id: str | None = None
         self.started = time.monotonic()
         self.first_token: float | None = None
         self.last_token = 0.0
         self.deltas = 0
         self.over = False
+        self._call: int | None = None
         self._changed = asyncio.Event()
         self.work: asyncio.Task[None] | None = None
 
@@ -79,10 +82,13 @@ class Run:
 
     def take(self, event: Event) -> None:
         match event:
-            case Admitted():
-                self.state = "running"
+            case Admitted(generation_id):
+                self.state, self.generation_id = "running", generation_id
             case TextDelta(text):
-                self.text += text
+                self.text += self._after_call() + text
+                self._count()
+            case ToolCallDelta():
+                self.text += self._call_text(event)
                 self._count()
             case ReasoningDelta(text):
                 self.reasoning += text
@@ -97,6 +103,11 @@ class Run:
         self._wake()
 
     @property
+    def thinking(self) -> bool:
+        """True while it thinks and has said nothing yet."""
+        return self.state == "running" and bool(self.reasoning) and not self.text
+
+    @property
     def elapsed(self) -> float:
         """Seconds since it was asked."""
         return time.monotonic() - self.started
@@ -106,6 +117,20 @@ class Run:
         """Tokens a second since the first one, once that can be told."""
         spent = self.last_token - self.first_token if self.first_token else 0.0
         return (self.deltas - 1) / spent if spent > 0.2 else None
+
+    def _call_text(self, piece: ToolCallDelta) -> str:
+        """A call as a block of code, for a page that can only show it."""
+        begun = ""
+        if piece.index != self._call:
+            begun = f"{self._after_call()}\n\n```json\n{piece.name or ''} "
+            self._call = piece.index
+        return begun + piece.arguments
+
+    def _after_call(self) -> str:
+        if self._call is None:
+            return ""
+        self._call = None
+        return "\n```\n\n"
 
     def _count(self) -> None:
         self.deltas += 1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from appliance.errors import PermissionDenied
-from appliance.gateway.identity import SAFE_METHODS
+from appliance.gateway.origin import is_sent_by_another_site
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -36,24 +34,8 @@ def secure_headers(response: Response) -> Response:
 
 
 def check_same_origin(request: Request) -> None:
-    """Refuses a state-changing request that another site made the browser send.
-
-    Browsers always send Sec-Fetch-Site (on secure origins and localhost) or, on a POST, Origin,
-    and a page cannot forge either. A request with neither does not come from a browser's form.
-    """
-    if request.method in SAFE_METHODS:
-        return
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        trusted = site in {"same-origin", "none"}
-    else:
-        origin = request.headers.get("origin")
-        trusted = origin is None or _host(origin) == request.headers.get("host", "").lower()
-    if not trusted:
+    """Refuses a state-changing request that another site made the browser send."""
+    if is_sent_by_another_site(request.method, request.headers):
         raise PermissionDenied(
             "This form was sent from another site. Open the page here and try again."
         )
-
-
-def _host(origin: str) -> str:
-    return urlsplit(origin).netloc.lower()

@@ -33,6 +33,10 @@ def wait_for_words(page: Page, count: int) -> None:
     )
 
 
+def said(page: Page) -> str:
+    return page.locator("#result .prose").inner_text()
+
+
 def stop(page: Page) -> None:
     """The demo model may ramble on; whoever has seen enough stops it."""
     page.get_by_role("button", name="Stop").click()
@@ -108,12 +112,16 @@ def test_writing_grows_beside_the_text_and_can_be_opened_again(page: Page) -> No
 def test_a_result_goes_on_after_the_tab_is_closed(page: Page) -> None:
     order(page, "/write", LONG, "expand")
     page.wait_for_url(re.compile(r"/write/\w{26}$"))
-    place = page.url
+    wait_for_words(page, 2)
+    place, before = page.url, said(page)
     other = page.context.new_page()
     page.close()
     other.goto(place)
-    wait_for_words(other, 8)
-    stop(other)
+    wait_for_words(other, len(before.split()) + 6)
+    stop(other)  # so it was still being written
+    after = said(other)
+    assert after.startswith(before.rstrip()[:40])
+    assert len(after.split()) >= len(before.split()) + 6
 
 
 def test_code_can_be_stopped_and_keeps_what_was_said(page: Page) -> None:

@@ -128,6 +128,8 @@ async def test_a_session_rides_on_its_key_and_ends_with_it(keys: KeyStore) -> No
     [
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "a word of the future"},
+        {"sec_fetch_site": "cross-site", "origin": "http://127.0.0.1:8000"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
     ],
@@ -139,6 +141,23 @@ async def test_a_foreign_page_in_the_owners_browser_may_not_act(
         await Identity(keys, require_key=False).identify(connection(**headers))
 
 
-async def test_our_own_page_may(keys: KeyStore) -> None:
-    own = connection(sec_fetch_site="same-origin", origin="http://127.0.0.1:8000")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "same-origin", "origin": "http://127.0.0.1:8000"},
+        {"sec_fetch_site": "none"},
+        {"origin": "http://127.0.0.1:8000"},
+    ],
+)
+async def test_our_own_page_may(keys: KeyStore, headers: dict[str, str]) -> None:
+    own = connection(**headers)
     assert (await Identity(keys, require_key=False).identify(own)).name == "owner"
+
+
+async def test_a_foreign_page_may_look_and_may_bring_a_key(keys: KeyStore) -> None:
+    identity = Identity(keys, require_key=False)
+    _, secret = await keys.create("anna")
+    looking = connection(method="GET", sec_fetch_site="cross-site")
+    bringing = connection(sec_fetch_site="cross-site", x_api_key=secret)
+    assert (await identity.identify(looking)).name == "owner"
+    assert (await identity.identify(bringing)).name == "anna"

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 
 from appliance.domain import (
     Admitted,
+    ChoiceFinished,
     Event,
     Finished,
     GenerationRequest,
@@ -19,10 +20,12 @@ from appliance.domain import (
     ReasoningDelta,
     TextDelta,
     Timings,
+    ToolCallDelta,
     Usage,
 )
 from appliance.engine.config import Endpoint, EngineFacts, ModelSource
 from appliance.engine.status import EngineStatus, StatusBoard
+from appliance.engine.supervisor import BY_HAND
 from appliance.fit.decision import Plan, Reason
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
@@ -67,6 +70,7 @@ class ScriptedEngine:
     def __init__(self) -> None:
         self.board = StatusBoard()
         self.restarts_asked = 0
+        self.orders: list[str] = []
         self.board.publish(phase="ready", facts=FACTS)
 
     @property
@@ -85,22 +89,37 @@ class ScriptedEngine:
         self.restarts_asked += 1
         self.board.publish(phase="restarting")
 
+    def lease(self) -> Any:
+        raise NotImplementedError("pages never use the engine themselves")
+
+    async def unload(self) -> None:
+        self.orders.append("unload")
+        self.board.publish(phase="unloaded", reason=BY_HAND, facts=None)
+
+    async def load(self) -> None:
+        self.orders.append("load")
+        self.board.publish(phase="starting")
+
     async def stop(self) -> None: ...
 
 
 class ScriptedGateway:
     """Says the pieces put into `script`, as the gateway promises: refusal, deltas, end.
 
-    A piece is text, a `ReasoningDelta`, an exception to raise, or an event to wait for.
-    `asked` keeps the requests in order; `cancelled` is set when an answer is cut off.
+    A piece is text, another delta, an exception to raise, or an event to wait for.
+    `asked` keeps the requests in order; `cancelled` is set when an answer is cut off; `hurried`
+    keeps the generations that were to answer now.
     """
 
     def __init__(self) -> None:
-        self.script: list[str | ReasoningDelta | Exception | asyncio.Event] = ["Hello."]
+        self.script: list[str | ReasoningDelta | ToolCallDelta | Exception | asyncio.Event] = [
+            "Hello."
+        ]
         self.pace = 0.0
         self.finish_reason: Any = "stop"
         self.asked: list[GenerationRequest] = []
         self.cancelled = asyncio.Event()
+        self.hurried: list[tuple[str, str]] = []
 
     async def run(
         self, request: GenerationRequest, caller: Caller, *, request_id: str
@@ -116,7 +135,7 @@ class ScriptedGateway:
                         raise piece
                     case asyncio.Event():
                         await piece.wait()
-                    case ReasoningDelta():
+                    case ReasoningDelta() | ToolCallDelta():
                         yield piece
                     case str():
                         count += 1
@@ -125,7 +144,11 @@ class ScriptedGateway:
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.set()
             raise
+        yield ChoiceFinished(self.finish_reason)
         yield Finished(self.finish_reason, Usage(1, count), Timings(0, 1, 2))
+
+    async def answer_now(self, generation_id: str, caller: Caller) -> None:
+        self.hurried.append((generation_id, caller.name))
 
 
 def words(text: str) -> Iterable[str]:

@@ -237,9 +237,12 @@ async def test_deleting_while_it_grows_ends_the_work(
 ) -> None:
     site.gateway.script = ["One", asyncio.Event()]
     path = await begin(client)
-    await asyncio.sleep(0)
+    run = site.runs.get(answer_id((await client.get(path)).text), "owner")
+    assert run is not None
+    assert not run.over
     await client.post(f"{path}/delete")
-    await asyncio.wait_for(site.gateway.cancelled.wait(), SECONDS)
+    assert site.gateway.cancelled.is_set()
+    assert run.state == "stopped"
 
 
 async def test_a_long_question_makes_a_short_title(client: httpx2.AsyncClient) -> None:

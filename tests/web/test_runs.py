@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from appliance.domain import GenerationRequest, Message, ReasoningDelta
+from appliance.domain import GenerationRequest, Message, ReasoningDelta, ToolCallDelta
 from appliance.errors import QueueFull
 from appliance.gateway.identity import Caller
 from appliance.web.run import Run
@@ -50,6 +50,11 @@ async def until(run: Run, true: Callable[[], bool]) -> None:
                 return
 
 
+async def seen(run: Run) -> list[str]:
+    """What the run had said at each of its changes, to its end."""
+    return [run.text async for _ in run.changes()]
+
+
 async def test_it_goes_on_without_a_reader(runs: Runs, gateway: ScriptedGateway) -> None:
     gateway.script = [ReasoningDelta("hm"), "Hello", " there"]
     run = start(runs)
@@ -61,11 +66,34 @@ async def test_readers_early_and_late_see_all_of_it(runs: Runs, gateway: Scripte
     middle = asyncio.Event()
     gateway.script = ["one ", middle, "two"]
     run = start(runs)
-    early = asyncio.create_task(until(run, lambda: run.text == "one two"))
+    early = asyncio.create_task(seen(run))
     await until(run, lambda: run.text == "one ")
-    late = asyncio.create_task(until(run, lambda: run.text == "one two"))
+    late = asyncio.create_task(seen(run))
     middle.set()
-    await asyncio.gather(early, late)
+    async with asyncio.timeout(SECONDS):
+        assert (await early)[0] != "one two"
+        assert (await late)[0] == "one "
+    after = await seen(run)
+    assert [early.result()[-1], late.result()[-1], *after] == ["one two"] * 3
+
+
+async def test_a_tool_call_is_shown_as_a_block_of_code(
+    runs: Runs, gateway: ScriptedGateway
+) -> None:
+    gateway.script = [
+        "Let me look.",
+        ToolCallDelta(0, "call_1", "weather"),
+        ToolCallDelta(0, arguments='{"city": '),
+        ToolCallDelta(0, arguments='"Bern"}'),
+        ToolCallDelta(1, "call_2", "time", "{}"),
+        "Done.",
+    ]
+    run = start(runs)
+    await asyncio.wait_for(run.ended(), SECONDS)
+    assert run.text == (
+        'Let me look.\n\n```json\nweather {"city": "Bern"}\n```\n\n'
+        "\n\n```json\ntime {}\n```\n\nDone."
+    )
 
 
 async def test_stopping_ends_the_work_and_keeps_what_was_said(
@@ -131,15 +159,18 @@ async def test_it_is_saved_now_and_then(
 ) -> None:
     monkeypatch.setattr("appliance.web.runs.SAVE_EVERY_SECONDS", 0.001)
     gateway.script = ["one ", asyncio.Event()]
+    written: list[tuple[str, str]] = []
     saved = asyncio.Event()
 
     async def keep(run: Run) -> None:
-        if run.text == "one ":
-            saved.set()
+        written.append((run.state, run.text))
+        saved.set()
 
-    start(runs, keep)
+    run = start(runs, keep)
     await asyncio.wait_for(saved.wait(), SECONDS)
+    assert (written[0], run.over) == (("running", "one "), False)
     await runs.close()
+    assert written[-1] == ("stopped", "one ")
 
 
 async def test_it_waits_for_a_model_that_is_loading(
