@@ -15,13 +15,19 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from appliance.domain import Message
+from appliance.domain import Message, Tool
 from appliance.engine.worker.failure import LoadFailure
+from appliance.engine.worker.hermes import tool_card
+from appliance.engine.worker.history import Habits, turns
+from appliance.engine.worker.reasoning import CLOSE, OPEN
 from appliance.errors import InvalidRequest
 
 
 class ChatTemplate:
-    """`thinking` is True when the model can think and says so with `<think>` marks."""
+    """`thinking` is True when the model can think and says so with `<think>` marks.
+
+    `switchable`: the template takes `enable_thinking`.
+    """
 
     def __init__(self, source: str, *, bos_token: str = "", eos_token: str = "") -> None:
         try:
@@ -31,23 +37,46 @@ class ChatTemplate:
                 "load_failed", f"The chat template of this model cannot be used: {error}"
             ) from error
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
-        self.thinking = "</think>" in source or "enable_thinking" in source
+        self._habits = Habits.of(source)
+        self.thinking = self._habits.thinking
         self.switchable = "enable_thinking" in source
 
-    def render(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        enable_thinking: bool | None = None,
+        tools: Sequence[Tool] = (),
+        *,
+        add_generation_prompt: bool = True,
+    ) -> str:
         """The prompt, up to where the model goes on. Raises InvalidRequest when it refuses."""
-        switches = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
-        turns = [{"role": m.role, "content": m.content} for m in messages]
+        names: dict[str, Any] = dict(self._tokens)
+        if enable_thinking is not None:
+            names["enable_thinking"] = enable_thinking
+        if tools and self._habits.hermes:
+            names["tools"] = [tool_card(tool) for tool in tools]
         try:
-            return self._template.render(
-                messages=turns, add_generation_prompt=True, **self._tokens, **switches
+            prompt = self._template.render(
+                messages=turns(messages, tools, self._habits),
+                add_generation_prompt=add_generation_prompt,
+                **names,
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:
             raise InvalidRequest(
                 "The model's chat template refuses these messages: %(reason)s",
                 param="messages",
                 reason=str(error) or type(error).__name__,
             ) from error
+        if enable_thinking is False and add_generation_prompt:
+            return self._without_thinking(prompt)
+        return prompt
+
+    def _without_thinking(self, prompt: str) -> str:
+        """The switch for templates that have none: the thinking is over before it begins."""
+        if not self.thinking or self.switchable:
+            return prompt
+        opened = prompt.rstrip().endswith(OPEN)
+        return f"{prompt if opened else prompt + OPEN}\n\n{CLOSE}\n\n"
 
 
 class _GenerationBlocks(Extension):

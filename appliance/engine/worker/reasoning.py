@@ -5,14 +5,20 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
+from appliance.domain import TokenLogprob
 from appliance.engine.worker.text import open_end
+from appliance.engine.worker.tools import CallPiece
 
 OPEN, CLOSE = "<think>", "</think>"
 
 
 class Parts(NamedTuple):
+    """A piece of an answer. `logprobs` are those of the tokens that `text` was made of."""
+
     reasoning: str
     text: str
+    calls: tuple[CallPiece, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class _State(Enum):
@@ -33,6 +39,29 @@ class ReasoningSplitter:
             opened = prompt.rstrip().endswith(OPEN)
             self._state = _State.THINKING if opened else _State.START
         self._fresh = self._state is _State.THINKING
+
+    @property
+    def answering(self) -> bool:
+        """The answer has begun: nothing is looked for any more."""
+        return self._state is _State.ANSWERING
+
+    @property
+    def thinking(self) -> bool:
+        return self._state is _State.THINKING
+
+    @property
+    def thought(self) -> bool:
+        """Thinking has ended with its mark, and only line breaks have followed."""
+        return self._state is _State.AFTER
+
+    @property
+    def held(self) -> int:
+        """Characters that may still become reasoning or text."""
+        return len(self._held)
+
+    def answer(self) -> None:
+        """Whatever follows is the answer. What is held is dropped."""
+        self._held, self._state = "", _State.ANSWERING
 
     def feed(self, text: str) -> Parts:
         if self._state is _State.ANSWERING:

@@ -1,40 +1,78 @@
-"""HTTP around the engine: OpenAI's routes for one client, our own front."""
+"""HTTP around the engine: OpenAI's routes, and vLLM's for tokens, for one client, our own front."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from appliance.engine.worker.generation import Generation, Slot, chat_order, text_order
+from appliance.engine.config import EngineFacts
+from appliance.engine.worker.generation import Generation, Slot
+from appliance.engine.worker.job import Job
+from appliance.engine.worker.orders import chat_order, text_order
+from appliance.engine.worker.token_routes import TokenRoutes
 from appliance.engine.worker.wire import error_body
-from appliance.errors import ApplianceError, NotAuthenticated
+from appliance.errors import ApplianceError, NotAuthenticated, NotFound
 
 
 def create_app(slot: Slot, key: str) -> ASGIApp:
     """The worker's application. `slot` is filled later; until then answers are 503."""
+    running: dict[str, Job] = {}
+    tokens = TokenRoutes(slot)
 
     async def models(request: Request) -> JSONResponse:
-        facts = slot.get().facts
-        card = {"id": facts.model, "object": "model", "owned_by": "appliance"}
-        return JSONResponse(
-            {"object": "list", "data": [card | {"max_model_len": facts.context_length}]}
-        )
+        return JSONResponse({"object": "list", "data": _model_cards(slot.get().facts)})
 
     async def health(request: Request) -> JSONResponse:
         return JSONResponse({"status": "loading" if slot.engine is None else "ready"})
 
+    async def answer_now(request: Request) -> Response:
+        _hurry(running, request.path_params["id"])
+        return Response(status_code=204)
+
+    chat, text = Generation(slot, chat_order, running), Generation(slot, text_order, running)
     routes = [
         Route("/health", health),
         Route("/v1/models", models),
-        Route("/v1/chat/completions", Generation(slot, chat_order), methods=["POST"]),
-        Route("/v1/completions", Generation(slot, text_order), methods=["POST"]),
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/chat/completions/{id}/answer_now", answer_now, methods=["POST"]),
+        Route("/v1/completions", text, methods=["POST"]),
+        Route("/tokenize", tokens.tokenize, methods=["POST"]),
+        Route("/detokenize", tokens.detokenize, methods=["POST"]),
     ]
     return KeyGuard(Starlette(routes=routes, exception_handlers={ApplianceError: _refuse}), key)
+
+
+def _model_cards(facts: EngineFacts) -> list[dict[str, Any]]:
+    """The model itself, then its adapters."""
+    card = {"object": "model", "owned_by": "appliance", "max_model_len": facts.context_length}
+    own = {"id": facts.model, **card}
+    return [own, *({"id": name, **card, "parent": facts.model} for name in facts.adapters)]
+
+
+def _hurry(running: Mapping[str, Job], answer: str) -> None:
+    """End the thinking of a running answer. Raises NotFound or NotThinking."""
+    job = running.get(answer)
+    if job is None:
+        raise NotFound("No answer %(id)s is being generated.", param="id", id=answer)
+    thinking = [choice for choice in job.choices if choice.answer.thinking]
+    if not thinking:
+        raise NotThinking("The answer %(id)s is not thinking now.", param="id", id=answer)
+    for choice in thinking:
+        choice.hurried = True
+
+
+class NotThinking(ApplianceError):
+    """There is no thinking to end."""
+
+    status = 409
+    code = "not_thinking"
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:

@@ -55,6 +55,11 @@ class StopStrings:
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
+    @property
+    def held(self) -> int:
+        """Characters that may still be shown."""
+        return len(self._held)
+
     def flush(self) -> str:
         """The held text, once it is certain that nothing follows."""
         held, self._held = self._held, ""

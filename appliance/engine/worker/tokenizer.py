@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ class TextTokenizer:
             raise LoadFailure(
                 "model_corrupt", f"{path.name} of the model cannot be read: {error}"
             ) from error
+
+    def spell(self, token: int) -> bytes:
+        """A token as it is written, special ones included; empty for an unknown id."""
+        if spelt := self.bytes(token):
+            return spelt
+        return (self._tokenizer.id_to_token(token) or "").encode() if token >= 0 else b""
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of tokens, special ones included. Half a character becomes U+FFFD."""
+        text = b"".join(map(self.spell, tokens)).decode(errors="replace")
+        return text.removeprefix(" ") if self.bytes.strip_leading_space else text
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """`add_special_tokens` is for raw text; a chat template writes its own."""

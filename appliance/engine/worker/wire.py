@@ -6,15 +6,18 @@ import json
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from appliance.engine.worker.reasoning import Parts
 from appliance.errors import ApplianceError
 
 DONE = b"data: [DONE]\n\n"
-_PLACE = "\x00place\x00"
-_QUOTED_PLACE = json.dumps(_PLACE).encode()
+PLACE = "\x00place\x00"
+_QUOTED_PLACE = json.dumps(PLACE).encode()
 _ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error"}
+NOTHING = Parts("", "")
 
 
 def sse(value: Any) -> bytes:
@@ -35,12 +38,13 @@ def error_body(error: ApplianceError) -> dict[str, Any]:
     }
 
 
-def usage_body(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
+@dataclass(frozen=True, slots=True)
+class WholeChoice:
+    """One finished answer."""
+
+    index: int
+    parts: Parts
+    finish_reason: str
 
 
 class Dialect(ABC):
@@ -51,88 +55,72 @@ class Dialect(ABC):
     whole_kind: ClassVar[str]
 
     def __init__(self, model: str) -> None:
-        self._head: dict[str, Any] = {
-            "id": f"{self.prefix}-{uuid.uuid4().hex}",
-            "created": int(time.time()),
-            "model": model,
-        }
-        self._text = self._prepare(Parts("", _PLACE))
-        self._reasoning = self._prepare(Parts(_PLACE, ""))
+        self.id = f"{self.prefix}-{uuid.uuid4().hex}"
+        self._head: dict[str, Any] = {"id": self.id, "created": int(time.time()), "model": model}
+        self._texts: dict[int, list[bytes]] = {}
+        self._reasonings: dict[int, list[bytes]] = {}
 
-    def delta(self, parts: Parts) -> bytes:
-        """The SSE events for what is new; empty when nothing is."""
-        return b"".join(
-            json.dumps(text).encode().join(around)
-            for around, text in ((self._reasoning, parts.reasoning), (self._text, parts.text))
-            if text
-        )
+    def delta(self, index: int, parts: Parts) -> bytes:
+        """The SSE events for what is new of one choice; empty when nothing is."""
+        reasoning, text, calls, logprobs = parts
+        out = b""
+        if reasoning:
+            around = self._reasonings.get(index)
+            if around is None:
+                around = self._reasonings[index] = self._prepare(index, Parts(PLACE, ""))
+            out = json.dumps(reasoning).encode().join(around)
+        if logprobs:
+            out += self._scored(index, parts)
+        elif text:
+            around = self._texts.get(index)
+            if around is None:
+                around = self._texts[index] = self._prepare(index, Parts("", PLACE))
+            out += json.dumps(text).encode().join(around)
+        return out + self.call_deltas(index, parts) if calls else out
 
-    def last(self, finish_reason: str, timings: dict[str, float]) -> bytes:
-        choice = self.choice(Parts("", ""), finish_reason)
+    def last(self, index: int, finish_reason: str, timings: dict[str, float]) -> bytes:
+        choice = self.choice(index, NOTHING, finish_reason)
         return sse(self._chunk([choice]) | {"timings": timings})
 
-    def usage(self, usage: dict[str, int]) -> bytes:
+    def usage(self, usage: dict[str, Any]) -> bytes:
         return sse(self._chunk([]) | {"usage": usage})
 
     def whole(
-        self, parts: Parts, finish_reason: str, usage: dict[str, int], timings: dict[str, float]
+        self, choices: Sequence[WholeChoice], usage: dict[str, Any], timings: dict[str, float]
     ) -> dict[str, Any]:
-        choice = self.whole_choice(parts, finish_reason)
-        head = {**self._head, "object": self.whole_kind, "choices": [choice]}
+        written = [self.whole_choice(choice) for choice in choices]
+        head = {**self._head, "object": self.whole_kind, "choices": written}
         return head | {"usage": usage, "timings": timings}
 
     @abstractmethod
-    def first(self) -> bytes:
-        """What opens a stream, before the first token."""
+    def first(self, index: int) -> bytes:
+        """What opens the stream of a choice, before its first token."""
 
     @abstractmethod
-    def choice(self, parts: Parts, finish_reason: str | None) -> dict[str, Any]: ...
+    def choice(self, index: int, parts: Parts, finish_reason: str | None) -> dict[str, Any]:
+        """One entry of a chunk's `choices`, without calls."""
 
     @abstractmethod
-    def whole_choice(self, parts: Parts, finish_reason: str) -> dict[str, Any]: ...
+    def logprobs(self, index: int, parts: Parts) -> dict[str, Any]:
+        """What stands under `logprobs`. Asked once for every piece, in order."""
+
+    @abstractmethod
+    def whole_choice(self, choice: WholeChoice) -> dict[str, Any]: ...
+
+    def call_deltas(self, index: int, parts: Parts) -> bytes:
+        """SSE events for pieces of tool calls, for dialects that have them."""
+        return b""
+
+    def _scored(self, index: int, parts: Parts) -> bytes:
+        choice = self.choice(index, Parts("", parts.text), None)
+        return sse(self._chunk([choice | {"logprobs": self.logprobs(index, parts)}]))
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self._head, "object": self.chunk_kind, "choices": choices}
 
-    def _prepare(self, parts: Parts) -> list[bytes]:
+    def _prepare(self, index: int, parts: Parts) -> list[bytes]:
+        return self.around_place(self.choice(index, parts, None))
+
+    def around_place(self, choice: dict[str, Any]) -> list[bytes]:
         """A chunk around holes; the text that fills them is the only thing to encode later."""
-        return sse(self._chunk([self.choice(parts, None)])).split(_QUOTED_PLACE)
-
-
-class ChatDialect(Dialect):
-    prefix = "chatcmpl"
-    chunk_kind = "chat.completion.chunk"
-    whole_kind = "chat.completion"
-
-    def first(self) -> bytes:
-        delta = {"role": "assistant", "content": ""}
-        return sse(self._chunk([{"index": 0, "delta": delta, "finish_reason": None}]))
-
-    def choice(self, parts: Parts, finish_reason: str | None) -> dict[str, Any]:
-        delta: dict[str, str] = {}
-        if parts.reasoning:
-            # Both names are in use: vLLM's and DeepSeek's.
-            delta |= {"reasoning": parts.reasoning, "reasoning_content": parts.reasoning}
-        if parts.text:
-            delta["content"] = parts.text
-        return {"index": 0, "delta": delta, "finish_reason": finish_reason}
-
-    def whole_choice(self, parts: Parts, finish_reason: str) -> dict[str, Any]:
-        message: dict[str, str] = {"role": "assistant", "content": parts.text}
-        if parts.reasoning:
-            message |= {"reasoning": parts.reasoning, "reasoning_content": parts.reasoning}
-        return {"index": 0, "message": message, "finish_reason": finish_reason}
-
-
-class CompletionDialect(Dialect):
-    prefix = "cmpl"
-    chunk_kind = whole_kind = "text_completion"
-
-    def first(self) -> bytes:
-        return b""
-
-    def choice(self, parts: Parts, finish_reason: str | None) -> dict[str, Any]:
-        return {"index": 0, "text": parts.text, "finish_reason": finish_reason}
-
-    def whole_choice(self, parts: Parts, finish_reason: str) -> dict[str, Any]:
-        return self.choice(parts, finish_reason)
+        return sse(self._chunk([choice])).split(_QUOTED_PLACE)

@@ -144,8 +144,8 @@ async def test_content_may_be_text_parts(client: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"logit_bias": {"1": 2}}, "logit_bias"),
-        ({"tools": []}, "tools"),
+        ({"modalities": ["text"]}, "modalities"),
+        ({"messages": [{"role": "user", "content": "x", "mood": "blue"}]}, "messages.0.mood"),
         ({"chat_template_kwargs": {"colour": "red"}}, "chat_template_kwargs.colour"),
         (
             {"chat_template_kwargs": {"enable_thinking": True}},
@@ -172,7 +172,9 @@ async def test_what_is_not_known_is_refused_by_name(
         ("presence_penalty", -2.1),
         ("repetition_penalty", 0),
         ("max_tokens", 0),
-        ("n", 2),
+        ("n", 0),
+        ("n", CONCURRENCY + 1),
+        ("n", 17),
         ("stop", ["a", "b", "c", "d", "e"]),
         ("stop", ""),
         ("messages", []),
@@ -184,6 +186,8 @@ async def test_values_out_of_range_are_refused(
     error = await refusal(client, **{name: value})
     assert error["code"] == "invalid_value"
     assert error["param"].startswith(name)
+    if isinstance(value, int | float):
+        assert f"{name} is {value}" in error["message"]
 
 
 async def test_harmless_fields_are_accepted(client: httpx2.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.domain import Message
+from appliance.domain import GenerationRequest, Message, Sampling
 from appliance.engine.config import EngineConfig, Precision
 from appliance.engine.worker.backends.base import BackendFailed
 from appliance.engine.worker.engine import Engine
@@ -38,15 +38,9 @@ async def started(config: EngineConfig) -> AsyncIterator[tuple[Engine, list[Base
 
 
 async def say(engine: Engine, text: str, max_tokens: int = 12, **sampling: Any) -> str:
-    job = await engine.chat_job(
-        [Message("user", text)],
-        enable_thinking=None,
-        max_tokens=max_tokens,
-        sampling={"temperature": 0.0} | sampling,
-        stop=(),
-    )
-    parts = [job.answer.feed(step.tokens) async for step in engine.run(job)]
-    return "".join(part.text for part in [*parts, job.answer.flush()])
+    wished = Sampling(max_tokens=max_tokens, **({"temperature": 0.0} | sampling))
+    job = await engine.job(GenerationRequest(prompt=(Message("user", text),), sampling=wished))
+    return "".join([parts.text async for parts in engine.run(job, job.choices[0])])
 
 
 @pytest.mark.parametrize("backend", ["openvino", "transformers"])
@@ -85,10 +79,11 @@ async def test_dying_library_fails_every_answer_and_says_so(
 ) -> None:
     async with started(transformers_config) as (engine, deaths):
         running = asyncio.ensure_future(say(engine, "Hello", max_tokens=900))
-        broken = await engine.text_job("x", max_tokens=4, sampling={}, stop=())
+        wished = Sampling(max_tokens=4)
+        broken = await engine.job(GenerationRequest(prompt="x", sampling=wished))
         broken.prompt = [10**6]  # outside the vocabulary; no text encodes to this
         with pytest.raises(BackendFailed):
-            await anext(engine.run(broken))
+            await anext(engine.run(broken, broken.choices[0]))
         with pytest.raises(BackendFailed):
             await running
         while not deaths:  # noqa: ASYNC110 - bounded by `started`
