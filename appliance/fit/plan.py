@@ -26,6 +26,7 @@ from appliance.fit.wish import AUTO, Wish
 __all__ = ["Plan", "Reason", "Wish", "after_failure", "plan"]
 
 _MOST_FALLBACKS = 3
+_BAD_SOURCE = ("model_missing", "model_gated", "model_corrupt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,9 @@ def after_failure(plan: Plan, code: FailureCode) -> Plan | None:
     """
     for position, fallback in enumerate(plan.fallbacks):
         if code == "hub_unreachable" and fallback.source.kind == "hub":
+            continue
+        # The same files would be as absent, locked or damaged as they were.
+        if code in _BAD_SOURCE and fallback.source == plan.source:
             continue
         if code == "missing_package" and fallback.engine == plan.engine:
             continue

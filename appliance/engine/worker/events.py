@@ -6,11 +6,41 @@ import json
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from appliance.engine.config import Stage
 
 _SECONDS_BETWEEN_REPORTS = 0.2
+# Speed is that of the last seconds: a pause shows soon, and a hiccup does not.
+_SPEED_WINDOW_SECONDS = 5.0
+_BYTES_STAGES = ("download", "verify")
+
+
+class Speedometer:
+    """How fast a number grows. `clock` counts seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def reset(self) -> None:
+        self._seen.clear()
+
+    def speed(self, done: int) -> int | None:
+        """Units a second, now that there are `done`; None until there is something to compare.
+
+        What was there at the first call is not counted: a resumed download did not arrive now.
+        """
+        now = self._clock()
+        if self._seen and done < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _SPEED_WINDOW_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return round((done - before) / (now - since)) if now > since else None
 
 
 class EventWriter:
@@ -21,6 +51,7 @@ class EventWriter:
         self._lock = threading.Lock()
         self._last_stage: Stage | None = None
         self._last_report = 0.0
+        self._speedometer = Speedometer()
 
     def emit(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}).encode() + b"\n"
@@ -36,8 +67,14 @@ class EventWriter:
         now = time.monotonic()
         news = stage != self._last_stage or (total > 0 and done >= total)
         if news or now - self._last_report >= _SECONDS_BETWEEN_REPORTS:
+            if stage != self._last_stage:
+                self._speedometer.reset()
             self._last_stage, self._last_report = stage, now
-            self.emit("progress", stage=stage, done=done, total=total)
+            speed = self._speedometer.speed(done) if stage in _BYTES_STAGES else None
+            left = -(-(total - done) // speed) if speed and total >= done else None
+            self.emit(
+                "progress", stage=stage, done=done, total=total, speed=speed, seconds_left=left
+            )
 
 
 def claim_stdout() -> EventWriter:

@@ -1,138 +1,122 @@
 """Fetches a model from a hub: with progress, resumed where it was cut off, and checked.
 
-A repository that is complete on disk is used without asking the network.
+A model lies in `<cache>/models/<owner>--<name>[@revision]` as on the hub, beside the list of its
+files. One that is complete by that list is used without asking the network.
 """
 
 from __future__ import annotations
 
-import io
-import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from tqdm import tqdm
+import httpx2
 
 from appliance.engine.config import ModelSource
-from appliance.engine.worker.checksum import sha256_of
+from appliance.engine.hubs import Hub, hub_of
+from appliance.engine.worker.download import Tally, download
 from appliance.engine.worker.failure import LoadFailure, Progress
+from appliance.engine.worker.listing import (
+    RemoteFile,
+    credentials,
+    list_files,
+    missing,
+    refuse,
+)
+from appliance.engine.worker.repository import Repository
+from appliance.errors import SetupError
 
-_WANTED = ("*.json", "*.jinja", "*.safetensors", "openvino_model.*")
-_UNWANTED = ("original/*", "consolidated*")
-_ATTEMPTS = 3
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+CONNECT_SECONDS = 10.0
+STALL_SECONDS = 30.0
+_FILES_AT_ONCE = 4
 
 
 def fetch(source: ModelSource, cache_dir: Path, endpoint: str | None, progress: Progress) -> Path:
     """A folder with the repository's files, or one file when the location names one
     (`owner/name/file.gguf`).
 
-    Raises LoadFailure: `hub_unreachable`, `model_missing` or `model_corrupt`.
+    Raises LoadFailure: `hub_unreachable`, `model_missing`, `model_gated`, `model_corrupt`, or
+    `load_failed` when the disk is full.
     """
-    owner, name, *inside = source.location.split("/") if "/" in source.location else ("", "")
-    wanted: dict[str, Any] = {
-        "repo_id": f"{owner}/{name}" if owner else source.location,
-        "revision": source.revision,
-        "cache_dir": cache_dir / "hub",
-        "endpoint": endpoint,
-        "allow_patterns": ["/".join(inside)] if inside else list(_WANTED),
-        "ignore_patterns": list(_UNWANTED),
-    }
-    folder = _local(wanted) or _download(wanted, source.location, progress)
-    if damaged := _damaged(folder, cache_dir, progress):
-        for file in damaged:
-            _remove(file)
-        folder = _download(wanted, source.location, progress)
-        if damaged := _damaged(folder, cache_dir, progress):
-            raise LoadFailure(
-                "model_corrupt",
-                f"{damaged[0].name} of {source.location} arrived damaged twice. Try again later, "
-                "or use another hub.",
-            )
-    found = folder.joinpath(*inside)
-    if not found.exists():
-        raise LoadFailure("model_missing", f"The hub has no {source.location}.")
-    return found
-
-
-def _local(wanted: dict[str, Any]) -> Path | None:
     try:
-        return Path(snapshot_download(**wanted, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
-
-
-def _download(wanted: dict[str, Any], location: str, progress: Progress) -> Path:
-    for attempt in range(1, _ATTEMPTS + 1):
+        hub = hub_of(endpoint)
+    except SetupError as error:
+        raise LoadFailure("hub_unreachable", str(error)) from error
+    model, file = _split(source.location, hub)
+    name = model.replace("/", "--") + (f"@{source.revision}" if source.revision else "")
+    folder = cache_dir / "models" / name.replace("/", "--")
+    repository = Repository(folder, file, cache_dir, progress)
+    files = repository.remembered()
+    if files is None or repository.unfinished(files):
         try:
-            return Path(snapshot_download(**wanted, tqdm_class=_bar(progress)))
-        except (
-            GatedRepoError,
-            HFValidationError,
-            RemoteEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        ) as error:
-            raise LoadFailure(
-                "model_missing",
-                f"The hub has no model {location}, or does not give it to everyone.",
-            ) from error
-        except (OSError, HfHubHTTPError) as error:
-            # What has arrived is kept; the next attempt asks for the rest.
-            if attempt == _ATTEMPTS or isinstance(error, LocalEntryNotFoundError):
-                raise LoadFailure(
-                    "hub_unreachable",
-                    f"{location} could not be fetched: the hub cannot be reached. Check the "
-                    "network connection, or choose a model that is on this machine.",
-                ) from error
-    raise AssertionError("unreachable")
+            _bring(hub, model, source.revision, repository)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise LoadFailure("hub_unreachable", _unreachable(hub, model, error)) from error
+    return repository.path
 
 
-def _damaged(folder: Path, cache_dir: Path, progress: Progress) -> list[Path]:
-    """Large files whose content is not what their name in the cache says.
-
-    The hub's cache stores them under their SHA-256. Where links are not possible (Windows without
-    the right) files lie in the folder itself and are taken as they are.
-    """
-    links = [file for file in folder.rglob("*") if file.is_symlink()]
-    return [
-        file
-        for file in links
-        if _SHA256.fullmatch(file.resolve().name)
-        and (not file.exists() or sha256_of(file, cache_dir, progress) != file.resolve().name)
-    ]
+def _split(location: str, hub: Hub) -> tuple[str, str | None]:
+    """`owner/name`, and the file when more follows."""
+    owner, _, rest = location.partition("/")
+    name, _, file = rest.partition("/")
+    if any(not part.strip(".") or not part.isprintable() or " " in part for part in (owner, name)):
+        raise missing(hub, location)
+    return f"{owner}/{name}", file or None
 
 
-def _remove(file: Path) -> None:
-    """The link and what it points to, so that the hub's library fetches it again."""
-    file.resolve().unlink(missing_ok=True)
-    file.unlink(missing_ok=True)
+def _bring(hub: Hub, model: str, revision: str | None, repository: Repository) -> None:
+    """Everything that is wanted, on disk and checked."""
+    timeout = httpx2.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
+    with httpx2.Client(headers=credentials(hub), timeout=timeout, follow_redirects=True) as http:
+        listed = list_files(http, hub, model, revision)
+        files = [file for file in listed if repository.wants(file.path)]
+        if not files:
+            raise missing(hub, f"{model}/{repository.only or '*.safetensors'}")
+        repository.remember(files)
+        check = partial(refuse, hub=hub, model=model)
+        for _ in range(2):
+            unfinished = repository.unfinished(files)
+            if not unfinished:
+                return
+            repository.need_room(unfinished, model)
+            whole, left = (sum(one.size for one in some) for some in (files, unfinished))
+            tally = Tally(repository.progress, whole, done=whole - left)
+            orders = [
+                partial(download, http, one, repository.folder / one.path, tally, check)
+                for one in unfinished
+            ]
+            _all_at_once(orders, tally)
+    _still_whole(repository, files, model)
 
 
-def _bar(progress: Progress) -> type[Any]:
-    """A progress bar that draws nothing and reports the bytes that are on disk."""
+def _all_at_once(orders: Sequence[partial[None]], tally: Tally) -> None:
+    """The first failure ends the others as well."""
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        running = [pool.submit(order) for order in orders]
+        try:
+            for one in running:
+                one.result()
+        except BaseException:
+            tally.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **values: Any) -> None:
-            self._counts_bytes = str(values.get("desc", "")).startswith("Reconstruct")
-            super().__init__(*args, **values | {"file": io.StringIO()})
 
-        def display(self, *_: Any, **__: Any) -> bool:
-            return True
+def _still_whole(repository: Repository, files: Sequence[RemoteFile], model: str) -> None:
+    if damaged := repository.unfinished(files):
+        raise LoadFailure(
+            "model_corrupt",
+            f"{damaged[0].path} of {model} arrived damaged twice. Try again later, or use "
+            "another hub with --hub-endpoint.",
+        )
 
-        def update(self, n: float | None = 1) -> bool | None:
-            shown: bool | None = super().update(n)
-            if self._counts_bytes and self.total:
-                progress("download", int(self.n), int(self.total))
-            return shown
 
-    return Bar
+def _unreachable(hub: Hub, model: str, error: Exception) -> str:
+    """What happened, and what else may work from where the owner is."""
+    detail = " ".join(str(error).split())[:200] or type(error).__name__
+    return (
+        f"{model} could not be fetched from {hub.host} ({detail}). What has arrived is kept. "
+        "Check the network connection. In mainland China start with --hub-endpoint modelscope or "
+        "--hub-endpoint https://hf-mirror.com. Or choose a model that is on this machine."
+    )

@@ -1,160 +1,212 @@
-"""Fetching from a hub: the real client against a small server that speaks the hub's API."""
+"""Fetching from a hub: a small server that speaks both hubs' protocols, well and badly."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
 from appliance.engine.config import ModelSource
+from appliance.engine.worker import download, hub
+from appliance.engine.worker.events import Speedometer
 from appliance.engine.worker.failure import LoadFailure
 from appliance.engine.worker.hub import fetch
+from appliance.engine.worker.listing import list_files
+from tests.engine.worker.scripted_hub import (
+    FILES,
+    GATED,
+    REPOSITORY,
+    WANTED_BYTES,
+    Script,
+    scripted_hub,
+)
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REPOSITORY = "someone/small-model"
-FILES = {
-    "config.json": b'{"model_type": "llama"}',
-    "model.safetensors": b"weights " * 100_000,
-    "notes.md": b"not wanted",
-}
-
-
-class Hub(BaseHTTPRequestHandler):
-    """One repository. Large files carry their SHA-256 as ETag, as on the real hub."""
-
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, *args: Any, log: list[str], files: dict[str, bytes]) -> None:
-        self.log, self.files = log, files
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        self.log.append(f"{self.command} {self.path}")
-
-    def _answer(self, *, with_body: bool) -> None:
-        path = self.path.split("?")[0]
-        if path.startswith(f"/api/models/{REPOSITORY}/tree/"):
-            self._send(json.dumps(self._tree()).encode(), {}, with_body)
-        elif path.startswith(f"/api/models/{REPOSITORY}/revision/"):
-            siblings = [{"rfilename": name} for name in self.files]
-            info = {"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}
-            self._send(json.dumps(info).encode(), {}, with_body)
-        elif path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/"):
-            self._file(path.rsplit("/", 1)[1], with_body)
-        else:
-            self._send(b"{}", {"X-Error-Code": "RepoNotFound"}, with_body, status=404)
-
-    def _tree(self) -> list[dict[str, Any]]:
-        return [_entry(name, body) for name, body in self.files.items()]
-
-    def _file(self, name: str, with_body: bool) -> None:
-        body = self.files[name]
-        digest = hashlib.sha256(FILES[name]).hexdigest()
-        headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        self._send(body, headers, with_body)
-
-    def _send(
-        self, body: bytes, headers: dict[str, str], with_body: bool, status: int = 200
-    ) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
+Steps = list[tuple[str, int, int]]
+WEIGHTS = "model.safetensors"
+SIZE = len(FILES[WEIGHTS])
 
 
-def _entry(name: str, body: bytes) -> dict[str, Any]:
-    digest = hashlib.sha256(FILES[name]).hexdigest()
-    entry: dict[str, Any] = {"type": "file", "path": name, "size": len(body), "oid": digest[:40]}
-    if name.endswith(".safetensors"):
-        entry["lfs"] = {"oid": digest, "size": len(body), "pointerSize": 100}
-    return entry
+class Fetcher:
+    """One computer that fetches from the scripted hub."""
 
+    def __init__(self, url: str, script: Script, cache: Path) -> None:
+        self.url, self.script, self.cache = url, script, cache
+        self.endpoint = url
 
-class Served:
-    """A running hub: its address, what was asked of it, and the files, which may be damaged."""
+    def get(self, location: str = REPOSITORY) -> tuple[Path, Steps]:
+        steps: Steps = []
+        source = ModelSource("hub", location)
+        path = fetch(source, self.cache, self.endpoint, lambda *step: steps.append(step))
+        return path, steps
 
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.files = dict(FILES)
-        handler = partial(Hub, log=self.log, files=self.files)
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def hub() -> Iterator[Served]:
-    served = Served()
-    thread = threading.Thread(target=served.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield served
-    served.server.shutdown()
-    thread.join()
-    served.server.server_close()
-
-
-def get(
-    hub: Served, cache: Path, location: str = REPOSITORY
-) -> tuple[Path, list[tuple[str, int, int]]]:
-    seen: list[tuple[str, int, int]] = []
-    source = ModelSource("hub", location)
-    return fetch(source, cache, hub.url, lambda *step: seen.append(step)), seen
-
-
-def test_fetches_what_is_needed_and_tells_how_far_it_is(hub: Served, tmp_path: Path) -> None:
-    folder, seen = get(hub, tmp_path)
-    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
-    assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
-    wanted = len(FILES["config.json"]) + len(FILES["model.safetensors"])
-    assert ("download", wanted, wanted) in seen
-
-
-def test_complete_model_needs_no_hub(hub: Served, tmp_path: Path) -> None:
-    folder, _ = get(hub, tmp_path)
-    hub.log.clear()
-    assert get(hub, tmp_path)[0] == folder
-    assert hub.log == []
-
-
-def test_damaged_file_is_fetched_again(hub: Served, tmp_path: Path) -> None:
-    folder, _ = get(hub, tmp_path)
-    weights = folder / "model.safetensors"
-    if not weights.is_symlink():
-        pytest.skip("this system's cache has no links, so no checksums")
-    weights.resolve().write_bytes(b"wrong " * 100_000)
-    assert (get(hub, tmp_path)[0] / weights.name).read_bytes() == FILES[weights.name]
-
-
-def test_file_that_always_arrives_damaged_is_called_corrupt(hub: Served, tmp_path: Path) -> None:
-    hub.files["model.safetensors"] = FILES["model.safetensors"].replace(b"w", b"W")
-    with pytest.raises(LoadFailure) as caught:
-        get(hub, tmp_path)
-    assert caught.value.code == "model_corrupt"
-
-
-def test_unknown_repository_is_missing(hub: Served, tmp_path: Path) -> None:
-    for location in ("someone/else", "no id at all", f"{REPOSITORY}/absent.gguf"):
+    def refused(self, location: str = REPOSITORY) -> LoadFailure:
         with pytest.raises(LoadFailure) as caught:
-            get(hub, tmp_path, location)
-        assert caught.value.code == "model_missing", location
+            self.get(location)
+        return caught.value
 
 
-def test_one_file_of_a_repository(hub: Served, tmp_path: Path) -> None:
-    path, _ = get(hub, tmp_path, f"{REPOSITORY}/notes.md")
+@pytest.fixture(params=["huggingface", "modelscope"])
+def fetcher(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Fetcher]:
+    monkeypatch.setattr(download, "FIRST_PAUSE_SECONDS", 0.0)
+    with scripted_hub() as (url, script):
+        made = Fetcher(url, script, tmp_path)
+        if request.param == "modelscope":
+            monkeypatch.setattr("appliance.engine.hubs.MODELSCOPE", url)
+            made.endpoint = "modelscope"
+        yield made
+
+
+def test_fetches_what_is_needed_and_tells_how_far_it_is(fetcher: Fetcher) -> None:
+    folder, steps = fetcher.get()
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"config.json", WEIGHTS, ".files.json"}
+    assert (folder / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+    assert ("download", WANTED_BYTES, WANTED_BYTES) in steps
+    assert ("verify", SIZE, SIZE) in steps
+
+
+def test_a_complete_model_needs_no_hub(fetcher: Fetcher) -> None:
+    folder, _ = fetcher.get()
+    fetcher.script.log.clear()
+    assert fetcher.get() == (folder, [])
+    assert fetcher.script.log == []
+
+
+def test_an_interrupted_file_goes_on_where_it_stopped(fetcher: Fetcher) -> None:
+    fetcher.script.cuts = [300_000, 0, 200_000]
+    folder, steps = fetcher.get()
+    assert (folder / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+    assert fetcher.script.asked_for(WEIGHTS) == [
+        "all",
+        "bytes=300000-",
+        "bytes=300000-",
+        "bytes=500000-",
+    ]
+    told = [done for stage, done, _ in steps if stage == "download"]
+    assert told == sorted(told)
+
+
+def test_the_next_start_goes_on_where_the_last_one_gave_up(fetcher: Fetcher) -> None:
+    fetcher.script.cuts = [400_000, *[0] * download.ATTEMPTS]
+    assert fetcher.refused().code == "hub_unreachable"
+    fetcher.script.log.clear()
+    fetcher.script.cuts.clear()
+    folder, steps = fetcher.get()
+    assert (folder / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+    assert fetcher.script.asked_for(WEIGHTS) == ["bytes=400000-"]
+    assert min(done for stage, done, _ in steps if stage == "download") >= 400_000
+
+
+def test_a_hub_that_knows_no_ranges_is_asked_for_the_whole_again(fetcher: Fetcher) -> None:
+    fetcher.script.cuts, fetcher.script.with_ranges = [300_000], False
+    folder, steps = fetcher.get()
+    assert (folder / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+    assert ("download", WANTED_BYTES, WANTED_BYTES) in steps
+
+
+def test_a_hub_that_is_busy_for_a_moment_is_asked_again(fetcher: Fetcher) -> None:
+    fetcher.script.refusals = [503, 429, 502]
+    assert (fetcher.get()[0] / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+
+
+def test_a_hub_that_falls_silent_is_given_up(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
+    fetcher.script.stalls, fetcher.script.cuts = True, [100_000, 0, 0, 0]
+    assert fetcher.refused().code == "hub_unreachable"
+    assert fetcher.script.asked_for(WEIGHTS)[1:] == ["bytes=100000-"] * 2
+
+
+def test_a_damaged_file_is_fetched_again(fetcher: Fetcher) -> None:
+    folder, _ = fetcher.get()
+    (folder / WEIGHTS).write_bytes(b"wrong " * 100_000)
+    assert (fetcher.get()[0] / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+    (folder / WEIGHTS).write_bytes(FILES[WEIGHTS][::-1])
+    fetcher.script.log.clear()
+    assert (fetcher.get()[0] / WEIGHTS).read_bytes() == FILES[WEIGHTS]
+    assert fetcher.script.log == ["list", f"{WEIGHTS} all"]
+
+
+@pytest.mark.parametrize("served", [FILES[WEIGHTS][::-1], FILES[WEIGHTS] + b"more"])
+def test_a_file_that_always_arrives_damaged_is_called_corrupt(
+    fetcher: Fetcher, served: bytes
+) -> None:
+    fetcher.script.files[WEIGHTS] = served
+    failure = fetcher.refused()
+    assert failure.code == "model_corrupt"
+    assert WEIGHTS in str(failure)
+    assert fetcher.script.asked_for(WEIGHTS) == ["all", "all"]
+
+
+def test_what_the_hub_does_not_have_is_missing(fetcher: Fetcher) -> None:
+    for location in ("someone/else", "no id at all", "../..", f"{REPOSITORY}/absent.gguf"):
+        failure = fetcher.refused(location)
+        assert failure.code == "model_missing", location
+
+
+def test_a_model_with_a_licence_to_accept_says_so(fetcher: Fetcher) -> None:
+    failure = fetcher.refused(GATED)
+    assert failure.code == "model_gated"
+    assert "accepted its licence" in str(failure)
+    assert "HF_TOKEN" in str(failure)
+
+
+def test_a_refusal_of_one_file_ends_the_others(fetcher: Fetcher) -> None:
+    fetcher.script.refusals = [404]
+    assert fetcher.refused().code == "model_missing"
+
+
+def test_one_file_of_a_repository(fetcher: Fetcher) -> None:
+    path, _ = fetcher.get(f"{REPOSITORY}/notes.md")
     assert path.read_bytes() == FILES["notes.md"]
+    assert WEIGHTS in {file.name for file in fetcher.get()[0].iterdir()}
+
+
+def test_a_full_disk_is_said_before_it_is_full(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=10**6, used=10**6 - 1000, free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    failure = fetcher.refused()
+    assert "on the disk" in str(failure)
+    assert fetcher.script.asked_for(WEIGHTS) == []
+
+
+def test_a_hub_out_of_reach_names_the_setting_that_helps(tmp_path: Path) -> None:
+    source = ModelSource("hub", REPOSITORY)
+    with pytest.raises(LoadFailure) as caught:
+        fetch(source, tmp_path, "http://127.0.0.1:1", lambda *_: None)
+    assert caught.value.code == "hub_unreachable"
+    assert "In mainland China start with --hub-endpoint modelscope" in str(caught.value)
+
+
+def test_a_setting_that_is_no_hub_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailure, match="is not an address"):
+        fetch(ModelSource("hub", REPOSITORY), tmp_path, "mirror", lambda *_: None)
+
+
+@pytest.mark.parametrize("path", ["../../x.json", "/etc/x.json", "C:\\x.json", "a/./b.json", ""])
+def test_a_hub_does_not_choose_where_it_writes(path: str) -> None:
+    import httpx2
+
+    from appliance.engine.hubs import hub_of
+
+    listing = {"siblings": [{"rfilename": path, "size": 1}, {"rfilename": "ok.json", "size": 1}]}
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=listing))
+    with httpx2.Client(transport=transport) as http:
+        files = list_files(http, hub_of("http://hub"), REPOSITORY, None)
+    assert [file.path for file in files] == ["ok.json"]
+
+
+def test_speed_is_that_of_the_last_seconds() -> None:
+    now = iter([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])
+    meter = Speedometer(lambda: next(now))
+    assert meter.speed(1_000) is None
+    assert [meter.speed(done) for done in (1_500, 2_000, 2_000, 2_010)] == [500, 500, 0, 1]
+    assert meter.speed(5) is None
