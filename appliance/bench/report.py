@@ -8,7 +8,7 @@ from dataclasses import asdict
 from appliance.bench.result import BenchResult, Level, Spread
 
 _HEADS = ("at", "", "", "tokens/s", "", "first token, ms", "", "", "gap, ms", "", "")
-_NAMES = ("once", "done", "bad", "all", "each", "median", "p95", "worst", "median", "p95", "worst")
+_NAMES = ("once", "done", "bad", "all", "each", "median", "p95", "worst", "median", "p99", "worst")
 
 
 def render(result: BenchResult) -> str:
@@ -35,15 +35,22 @@ def _cells(level: Level) -> tuple[str, ...]:
         str(bad),
         f"{level.tokens_per_second:.1f}",
         f"{level.stream_tokens_per_second:.1f}",
-        *_spread(level.first_token_ms, ".0f"),
-        *_spread(level.gap_ms, ".1f"),
+        *_first_tokens(level.first_token_ms),
+        *_gaps(level.gap_ms),
     )
 
 
-def _spread(spread: Spread | None, form: str) -> tuple[str, str, str]:
+def _first_tokens(spread: Spread | None) -> tuple[str, ...]:
     if spread is None:
         return ("–", "–", "–")
-    return (format(spread.median, form), format(spread.p95, form), format(spread.worst, form))
+    return tuple(f"{value:.0f}" for value in (spread.median, spread.p95, spread.worst))
+
+
+def _gaps(spread: Spread | None) -> tuple[str, ...]:
+    """There are as many as tokens, so that one in a hundred is a figure worth having."""
+    if spread is None:
+        return ("–", "–", "–")
+    return tuple(f"{value:.1f}" for value in (spread.median, spread.p99, spread.worst))
 
 
 def _join(row: tuple[str, ...], widths: list[int]) -> str:

@@ -26,10 +26,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Milliseconds: half of the values, and 95 of 100, are at most so much."""
+    """Milliseconds: half of the values, 95 and 99 of 100, are at most so much."""
 
     median: float
     p95: float
+    p99: float
     worst: float
 
     @classmethod
@@ -38,8 +39,11 @@ class Spread:
         if not seconds:
             return None
         ordered = sorted(1000 * value for value in seconds)
-        rank = math.ceil(0.95 * len(ordered)) - 1
-        return cls(statistics.median(ordered), ordered[rank], ordered[-1])
+
+        def percentile(percent: int) -> float:
+            return ordered[math.ceil(percent * len(ordered) / 100) - 1]
+
+        return cls(statistics.median(ordered), percentile(95), percentile(99), ordered[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

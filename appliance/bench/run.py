@@ -163,8 +163,8 @@ def _check(
 ) -> None:
     if not concurrency or not all(1 <= streams <= MOST_AT_ONCE for streams in concurrency):
         raise SetupError(
-            "--concurrency must be numbers from 1 to %(most)s, such as 1,4,16.",
-            param="concurrency",
+            "--streams must be numbers from 1 to %(most)s, such as 1,4,16.",
+            param="streams",
             most=MOST_AT_ONCE,
         )
     for name, value in (("max-tokens", max_tokens), ("rounds", rounds)):
