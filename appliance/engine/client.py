@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from appliance.domain import GenerationRequest
 from appliance.engine.config import Endpoint
+from appliance.engine.transport import NearTransport
 from appliance.engine.wire_body import path_and_body
 from appliance.engine.wire_events import (
     Accepted,
@@ -46,6 +47,7 @@ def http_client(silence_seconds: float = SILENCE_SECONDS) -> httpx2.AsyncClient:
         timeout=httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
         trust_env=False,
+        mounts={"http://": NearTransport()},
         # A compressed stream would come in bursts.
         headers={"accept-encoding": "identity"},
     )

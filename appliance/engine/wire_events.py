@@ -6,6 +6,7 @@ strict where an answer would be wrong or cut: that is an EngineFailed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -63,17 +64,15 @@ class WireReader:
         self._calls = [CallsReader(index) for index in range(choices)]
         self._finished: dict[int, FinishReason] = {}
 
-    def feed(self, data: bytes) -> list[Delta | ChoiceFinished]:
+    def feed(self, data: bytes) -> Iterator[Delta | ChoiceFinished]:
         """What the next bytes say. Raises EngineFailed for an error and for what is not SSE."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_LINE_BYTES:
             raise nonsense(b"a line without an end")
-        events: list[Delta | ChoiceFinished] = []
         for line in lines:
             # Only `data:` matters on this wire; comments are pings.
             if line.startswith(b"data:") and not self.done:
-                self._read(line[5:].strip(), events)
-        return events
+                yield from self._read(line[5:].strip())
 
     def end(self) -> Completed:
         """The last event, at the end of the bytes. Raises EngineFailed if something is missing."""
@@ -87,10 +86,11 @@ class WireReader:
             )
         return Completed(self._finished[0], self._usage)
 
-    def _read(self, payload: bytes, events: list[Delta | ChoiceFinished]) -> None:
+    def _read(self, payload: bytes) -> list[Delta | ChoiceFinished]:
+        events: list[Delta | ChoiceFinished] = []
         if payload == b"[DONE]":
             self.done = True
-            return
+            return events
         try:
             chunk = from_json(payload)
             if error := chunk.get("error"):
@@ -101,6 +101,7 @@ class WireReader:
                 self._read_choice(choice, events)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError):
             raise nonsense(payload) from None
+        return events
 
     def _read_choice(self, raw: dict[str, Any], events: list[Delta | ChoiceFinished]) -> None:
         index = int(raw.get("index") or 0)
