@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,10 +33,11 @@ class _Load:
     model: str
     max_tokens: int
     prompt_tokens: int | None
+    mark: str
 
     def body(self, number: int) -> dict[str, Any]:
-        """No two prompts begin alike: a prefix cache would answer for the model."""
-        prompt = f"Story {number}: tell me a long story about the number {number}."
+        """No two prompts begin alike, in no two runs: a cache would answer for the model."""
+        prompt = f"{self.mark}{number}: tell me a long story about the number {number}."
         if self.prompt_tokens is not None:
             words = max(0, self.prompt_tokens - len(prompt.split()))
             filling = islice(cycle(_FILLING.split()), words)
@@ -71,7 +73,8 @@ async def bench(
     _check(concurrency, max_tokens, prompt_tokens, rounds)
     say = progress or (lambda _: None)
     async with _client(url, key, time_limit) as client:
-        load = _Load(model or await _first_model(client), max_tokens, prompt_tokens)
+        name = model or await _first_model(client)
+        load = _Load(name, max_tokens, prompt_tokens, mark=secrets.token_hex(3))
         bodies = map(load.body, count(1))
         say("warming up")
         await _warm_up(client, next(bodies), time_limit)

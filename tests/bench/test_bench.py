@@ -132,6 +132,15 @@ async def test_each_prompt_is_new_and_of_the_length_asked_for() -> None:
     assert script.bodies[0]["stream_options"] == {"include_usage": True}
 
 
+async def test_a_second_run_finds_nothing_in_a_cache() -> None:
+    script = Script()
+    async with serving(script) as url:
+        for _ in range(2):
+            await bench(url, concurrency=[1], rounds=1)
+    prompts = [body["messages"][0]["content"] for body in script.bodies]
+    assert len({prompt[:7] for prompt in prompts}) == len(prompts) == 4
+
+
 async def test_thinking_is_text_that_arrives() -> None:
     thought = {"choices": [{"delta": {"reasoning_content": "hm"}, "finish_reason": None}]}
     script = Script(events=[thought, *ANSWER[2:]])
