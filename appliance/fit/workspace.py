@@ -38,7 +38,7 @@ def workspace_bytes(
     """
     if engine != "transformers":
         return 0
-    step = max(_STEP_TOKENS_CARD if on_card else _STEP_TOKENS_CPU, places)
+    step = (_STEP_TOKENS_CARD if on_card else _STEP_TOKENS_CPU) + places
     # Keys and values are repeated for all heads, beside values that are not yet; one mask.
     copies = (2 * shape.heads + shape.kv_heads) * shape.head_dim * element_bytes
     return copies + _INDEX_BYTES + step * element_bytes
