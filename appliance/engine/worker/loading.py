@@ -56,6 +56,9 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
         tokenizer=tokenizer,
         template=template,
         defaults=default_sampling(config.default_sampling, backend.capabilities),
+        thinking_defaults=default_sampling(
+            config.thinking_sampling or config.default_sampling, backend.capabilities
+        ),
         facts=facts,
     )
 
