@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openvino
 import openvino_genai as genai
 
 from appliance.engine.worker.backends.base import Ask
+from appliance.engine.worker.backends.openvino_forms import FormCompiler, structured
 
-# Tokens of one step. A long prompt is read in pieces of this size, and running answers stall for
-# one piece: 128 keeps the stall far below 512's and reads a prompt no slower (bench/worker.py).
+# Tokens of prompts that a step reads: no fewer are read as fast, and more are no faster on a CPU.
 TOKENS_PER_STEP = 128
 KV_BLOCK_TOKENS = 32  # fixed by the library's CPU plug-in
 _LARGEST_MIN_P = 1 - 2**-24  # the library wants less than 1
+_MODEL = "openvino_model.xml"
+_WORDS = "openvino_detokenizer.xml"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """`forms` is None for a model that lies there without its tokenizer."""
+
+    pipeline: genai.ContinuousBatchingPipeline
+    forms: FormCompiler | None
+    kv_blocks: int
+
+
+def is_converted(folder: Path) -> bool:
+    """The folder holds a model and its tokenizer, as `open_pipeline` saves them."""
+    return all((folder / name).is_file() for name in (_MODEL, _WORDS))
 
 
 def open_pipeline(
@@ -24,24 +42,42 @@ def open_pipeline(
     max_concurrency: int,
     threads: int | None,
     save_converted: bool = False,
-) -> genai.ContinuousBatchingPipeline:
+) -> OpenedModel:
     """Load a GGUF file, or a folder with `openvino_model.xml`. Blocks for seconds to minutes.
 
-    `save_converted` writes the folder's two files beside a GGUF file, which load much faster.
+    `save_converted` writes the folder's files beside a GGUF file, which load much faster.
     """
     scheduler = genai.SchedulerConfig()
     # Every running request wastes part of its last block.
     scheduler.num_kv_blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + max_concurrency
-    scheduler.max_num_batched_tokens = max(TOKENS_PER_STEP, 2 * max_concurrency)
+    # Running answers come first, so that a piece of a prompt always fits into one step.
+    scheduler.max_num_batched_tokens = TOKENS_PER_STEP + max_concurrency
     scheduler.max_num_seqs = max_concurrency
     scheduler.dynamic_split_fuse = True
     scheduler.enable_prefix_caching = True
     properties: dict[str, Any] = {}
     if threads:
         properties["INFERENCE_NUM_THREADS"] = threads
-    if save_converted:
-        properties["enable_save_ov_model"] = True
-    return genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", properties)
+    saving = {"enable_save_ov_model": True} if save_converted else {}
+    if model.is_file() or (model / _WORDS).is_file():
+        tokenizer = genai.Tokenizer(str(model), **saving)
+        pipeline = genai.ContinuousBatchingPipeline(
+            str(model), tokenizer, scheduler, "CPU", **properties, **saving
+        )
+        forms = FormCompiler(tokenizer, _vocabulary(model, tokenizer))
+    else:
+        pipeline = genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", properties)
+        forms = None
+    return OpenedModel(pipeline, forms, scheduler.num_kv_blocks)
+
+
+def _vocabulary(model: Path, tokenizer: genai.Tokenizer) -> int:
+    """How many logits the model has: some models have more than words."""
+    file = (model.parent if model.is_file() else model) / _MODEL
+    if not file.is_file():
+        return len(tokenizer.get_vocab())
+    logits = openvino.Core().read_model(file).output(0).get_partial_shape()
+    return int(logits[2].get_length())
 
 
 def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
@@ -55,6 +91,10 @@ def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
     config.repetition_penalty = sampling.repetition_penalty
+    # Of the chosen token, before any of these parameters; more than one the library cannot.
+    config.logprobs = 0 if ask.top_logprobs is None else 1
+    if ask.form is not None:
+        config.structured_output_config = structured(ask.form)
     config.do_sample = not sampling.greedy
     if config.do_sample:
         config.temperature = sampling.temperature
@@ -65,4 +105,13 @@ def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
         # The library's own default is always the same seed, so always the same answer.
         seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         config.rng_seed = seed % 2**64
+    return config
+
+
+def piece_config() -> genai.GenerationConfig:
+    """For a piece of a prompt: one token, which nobody reads."""
+    config = genai.GenerationConfig()
+    config.apply_chat_template = False
+    config.max_new_tokens = 1
+    config.ignore_eos = True
     return config
