@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import typer
 
+from appliance.cli_engine import engine
 from appliance.errors import ApplianceError, SetupError
-from appliance.flags import takes_settings
+from appliance.flags import merged_flags, takes_settings
 from appliance.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -26,22 +27,23 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Named API keys for team-mates and programs.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(engine, name="engine")
 
 
 @app.callback(invoke_without_command=True)
 @takes_settings()
 def root(context: typer.Context, **flags: Any) -> None:
     """Without a command: serve."""
-    context.obj = flags
+    context.obj = {name: value for name, value in flags.items() if value not in (None, [])}
     if context.invoked_subcommand is None:
-        _serve(flags)
+        _serve(context.obj)
 
 
 @app.command()
 @takes_settings()
 def serve(context: typer.Context, **flags: Any) -> None:
     """Start the appliance: pages, APIs, engine and ledger."""
-    _serve(_merged(context, flags))
+    _serve(merged_flags(context, flags))
 
 
 @app.command("plan")
@@ -55,7 +57,7 @@ def plan_command(
     from appliance.fit.report import plan_report
     from appliance.serve import wish_of
 
-    settings = load_settings(_merged(context, flags))
+    settings = load_settings(merged_flags(context, flags))
     typer.echo(plan_report(settings.data_dir, wish_of(settings), as_json))
 
 
@@ -107,7 +109,7 @@ def backup(
     """Copy the database while the appliance runs."""
     from appliance.ledger.backup import backup as copy
 
-    settings = load_settings(_merged(context, flags))
+    settings = load_settings(merged_flags(context, flags))
     copy(settings.effective_database_url, file)
     typer.echo(f"Copied to {file}.")
 
@@ -119,7 +121,9 @@ def bench_command(
     url: Annotated[str | None, typer.Option(help="Default: this machine's appliance.")] = None,
     key: Annotated[str | None, typer.Option(help="API key for that server.")] = None,
     model: Annotated[str | None, typer.Option(help="Default: the first it lists.")] = None,
-    concurrency: Annotated[str, typer.Option(help="Streams at once.")] = "1,4,16",
+    concurrency: Annotated[
+        str, typer.Option("--streams", "--concurrency", help="Streams at once, each in turn.")
+    ] = "1,4,16",
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each answer.")] = 64,
     prompt_tokens: Annotated[int | None, typer.Option(min=1, help="About, of each prompt.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -128,7 +132,7 @@ def bench_command(
     """Measure an OpenAI-compatible server: this one, or a peer."""
     from appliance.bench import bench, render, to_json
 
-    target = url or f"http://127.0.0.1:{load_settings(_merged(context, flags)).port}"
+    target = url or f"http://127.0.0.1:{load_settings(merged_flags(context, flags)).port}"
     work = partial(
         bench,
         target,
@@ -184,13 +188,8 @@ def _serve(flags: dict[str, Any]) -> None:
     run(load_settings(flags))
 
 
-def _merged(context: typer.Context, flags: dict[str, Any]) -> dict[str, Any]:
-    """A flag may stand before or after the command's name; the later one wins."""
-    return {**(context.find_root().obj or {}), **{k: v for k, v in flags.items() if v is not None}}
-
-
 def _run(context: typer.Context, flags: dict[str, Any], work: Callable[[Settings], Any]) -> Any:
-    settings = load_settings(_merged(context, flags))
+    settings = load_settings(merged_flags(context, flags))
     return anyio.run(work, settings)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 
 from appliance.settings import PREFIX, Settings
+
+# Defaults that mean no more than "not given".
+UNSAID = (None, False, "", ())
 
 
 def takes_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -40,13 +43,21 @@ def variable_of(name: str) -> str:
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    default = "" if field.default in (None, False, "") else f" [default: {_shown(field.default)}]"
+    default = "" if field.default in UNSAID else f" [default: {_shown(field.default)}]"
     option = typer.Option(None, flag_of(name), help=f"{field.description}{default}")
     annotation: Any = field.annotation
-    if field.default is not None:
+    if get_origin(annotation) is tuple:
+        annotation = list[str] | None  # a flag that may be given again
+    elif field.default is not None:
         annotation = annotation | None
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=option, annotation=annotation)
+
+
+def merged_flags(context: typer.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A flag may stand before or after the command's name; the later one wins."""
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    return {**(context.find_root().obj or {}), **given}
 
 
 def _shown(default: object) -> str:

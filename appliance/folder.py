@@ -54,6 +54,12 @@ class DataFolder:
                 error=error.strerror or error,
             ) from None
 
+    def holder_url(self) -> str | None:
+        """Where the appliance that uses this folder answers; None when none runs."""
+        with suppress(OSError, ValueError, KeyError):
+            return str(json.loads(self._note.read_text(encoding="utf-8"))["url"])
+        return None
+
     def close(self) -> None:
         with suppress(OSError):
             self._note.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from appliance.engine.config import Adapter
 from appliance.errors import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,13 +38,24 @@ class Settings(BaseModel):
     precision: Literal["auto", "16bit", "int8", "nf4"] = Field(
         "auto", description="Precision of the weights; auto takes the best that fits."
     )
-    engine: Literal["auto", "transformers", "openvino", "remote"] = Field(
+    engine: Literal["auto", "transformers", "openvino", "vllm", "remote"] = Field(
         "auto", description="Which engine computes; auto takes the fastest for this hardware."
     )
     engine_url: str | None = Field(
         None, description="URL of an OpenAI-compatible server (ends in /v1), for --engine remote."
     )
     engine_key: str | None = Field(None, description="API key for --engine-url.")
+    vllm_command: str | None = Field(
+        None,
+        description="Command that starts vLLM, for --engine vllm; default: vllm, found on PATH.",
+        min_length=1,
+    )
+    adapter: tuple[str, ...] = Field(
+        (), description="NAME=FOLDER of a LoRA adapter to serve as NAME; may be given again."
+    )
+    idle_unload_minutes: float = Field(
+        0, ge=0, description="Unload the model after so long without a request; 0: never."
+    )
     context_length: int | None = Field(
         None, ge=256, description="Most tokens of prompt and answer together; default: what fits."
     )
@@ -97,6 +109,24 @@ class Settings(BaseModel):
                 ) from None
         return value
 
+    @field_validator("adapter", mode="before")
+    @classmethod
+    def _adapters_are_a_list(cls, value: object) -> object:
+        """A variable, and a line of the file, may separate them with commas."""
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("adapter")
+    @classmethod
+    def _adapters_are_named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [adapter.partition("=")[0].strip() for adapter in value]
+        if not all(names) or not all(one.partition("=")[2].strip() for one in value):
+            raise ValueError("write NAME=FOLDER, such as poet=adapters/poet")
+        if len(set(names)) < len(names):
+            raise ValueError("each adapter needs a name of its own")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_are_networks(cls, value: str) -> str:
@@ -108,6 +138,15 @@ class Settings(BaseModel):
     def bind_host(self) -> str:
         """The address uvicorn binds: every one with `--lan`, else `host`."""
         return "0.0.0.0" if self.lan else self.host  # noqa: S104 - only when asked for
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The adapters with absolute folders: the engine works in a directory of its own."""
+        pairs = (one.partition("=") for one in self.adapter)
+        return tuple(
+            Adapter(name.strip(), str(Path(folder.strip()).expanduser().resolve()))
+            for name, _, folder in pairs
+        )
 
     @property
     def effective_database_url(self) -> str:

@@ -32,7 +32,7 @@ BEGIN, END = "<!-- generated: do not edit -->", "<!-- end of generated -->"
 def settings_table() -> str:
     lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, "") else f"`{_plain(field.default)}`"
+        default = "" if field.default in (None, "", ()) else f"`{_plain(field.default)}`"
         lines.append(
             f"| `{flag_of(name)}` | `{variable_of(name)}` | {default} | {field.description} |"
         )

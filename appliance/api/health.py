@@ -23,10 +23,11 @@ def router(parts: ApiParts) -> APIRouter:
 
     @routes.get("/ready", responses={503: {"description": "Not ready; `detail` says why."}})
     async def ready() -> Response:
-        """The engine answers; until then 503 with the reason and the progress."""
+        """The engine answers, or will for whoever asks it; else 503 with reason and progress."""
         status = parts.engine.status
-        if status.phase == "ready" and status.facts is not None:
-            return JSONResponse({"status": "ready", "model": status.facts.model})
+        if status.facts is not None and (status.phase == "ready" or status.on_demand):
+            state = "ready" if status.phase == "ready" else "on_demand"
+            return JSONResponse({"status": state, "model": status.facts.model})
         error = unavailable(status)
         progress: dict[str, Any] = {"stage": status.stage, "percent": status.percent}
         response = problem(503, "Not ready", str(error), phase=status.phase, **progress)

@@ -72,10 +72,11 @@ async def _ask(
 ) -> dict[str, Any]:
     """Raises NotFound for an engine without the route, or with another one of that name."""
     adapter = parts.check_model(body.model)
-    endpoint = parts.engine.endpoint()
     given = body.model_dump(exclude_unset=True, by_alias=True)
     fields = {name: value for name, value in given.items() if value is not None}
-    answer = await parts.client.ask(endpoint, path, fields | {"model": adapter or endpoint.model})
+    async with parts.engine.lease() as endpoint:
+        model = adapter or endpoint.model
+        answer = await parts.client.ask(endpoint, path, fields | {"model": model})
     if any(name not in answer for name in promised):
         raise NotFound("The engine that is running has no %(path)s.", path=path)
     return answer

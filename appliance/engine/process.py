@@ -1,7 +1,7 @@
 """The engine's child process: started, listened to, ended. It decides nothing.
 
 Its standard input is its life line (see `engine.config`), its standard error goes to a log file
-whose end is quoted when it dies without a word.
+whose end is quoted when it dies without a word. Whatever it starts itself ends with it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from appliance.engine.orders import Order
 
-WORKER_COMMAND = (sys.executable, "-m", "appliance.engine.worker")
 ROOT = Path(__file__).resolve().parents[2]
 LOG_LIMIT_BYTES = 5 * 1024 * 1024
 END_SECONDS = 8.0
@@ -34,12 +34,11 @@ class EngineProcess:
         self._log_path = log_path
 
     @classmethod
-    async def spawn(
-        cls, order: Order, log_path: Path, command: Sequence[str] = WORKER_COMMAND
-    ) -> EngineProcess:
+    async def spawn(cls, order: Order, log_path: Path) -> EngineProcess:
+        """Raises OSError when the program cannot be started."""
         with _open_log(log_path) as log:
             child = await asyncio.create_subprocess_exec(
-                *command,
+                *order.command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -52,7 +51,7 @@ class EngineProcess:
         # A child that died at once has closed the pipe (RuntimeError is uvloop's word for it); its
         # exit status will say more than we can.
         with contextlib.suppress(ConnectionError, RuntimeError):
-            process._life_line.write(order.config.to_json().encode() + b"\n")
+            process._life_line.write(order.first_line.encode() + b"\n")
             await process._life_line.drain()
         return process
 
@@ -75,12 +74,19 @@ class EngineProcess:
     async def end(self) -> None:
         """Close the life line, wait, and kill what does not listen."""
         self._life_line.close()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._child.wait(), END_SECONDS)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End it and its own children at once, also one that is stopped."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
                 self._child.kill()
-            await self._child.wait()
+            else:
+                # The child leads a session of its own, and its group outlives it.
+                os.killpg(self._child.pid, signal.SIGKILL)
+        await self._child.wait()
 
     def last_words(self) -> str:
         """The last line that was logged, to quote as the reason of a silent death."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -12,7 +13,29 @@ from appliance.domain import Phrase
 from appliance.engine.config import Endpoint, EngineFacts
 from appliance.errors import EngineUnavailable
 
-Phase = Literal["starting", "loading", "ready", "restarting", "failed", "stopped"]
+Phase = Literal[
+    "starting",
+    "loading",
+    "ready",
+    "restarting",
+    "failed",
+    "stopped",
+    "unloading",
+    "unloaded",
+]
+Cause = Literal["killed", "crashed", "hung"]
+
+# How long a client should wait before it asks again an engine that somebody has unloaded.
+UNLOADED_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An engine process that ended without having been asked to."""
+
+    at: datetime
+    cause: Cause
+    reason: Phrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +44,8 @@ class EngineStatus:
 
     `done` of `total` measures the current `stage` (bytes for verify and download, else parts).
     `reason` says why it is not ready; `notice` stays while it is (a smaller model, for example).
+    `on_demand` is True while it is away only because nobody asked it: a request waits for it.
+    `incidents` are the newest of all that `restarts` counts, oldest first.
     """
 
     phase: Phase
@@ -31,7 +56,9 @@ class EngineStatus:
     reason: Phrase | None = None
     notice: Phrase | None = None
     facts: EngineFacts | None = None
+    on_demand: bool = False
     restarts: int = 0
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def percent(self) -> int | None:
@@ -50,9 +77,12 @@ class StatusBoard:
 
     def publish(self, **changes: Any) -> None:
         """Replace the given fields; a new phase starts a new `since` and forgets the progress."""
-        if changes.get("phase", self.status.phase) != self.status.phase:
+        phase = changes.get("phase", self.status.phase)
+        if phase != self.status.phase:
             fresh = {"since": datetime.now(UTC), "stage": None, "done": None, "total": None}
             changes = {**fresh, "reason": None, **changes}
+        if phase in ("ready", "failed", "stopped"):
+            changes = {"on_demand": False, **changes}
         self.status = replace(self.status, **changes)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -77,10 +107,29 @@ class Engine(Protocol):
         """Where to send work now. Raises EngineUnavailable with the reason while there is none."""
         ...
 
+    def lease(self) -> AbstractAsyncContextManager[Endpoint]:
+        """Hold the engine for one answer: nothing unloads it without waiting for that.
+
+        Has an engine that idleness unloaded load again, and waits for it. Raises
+        EngineUnavailable with the reason in every other state but `ready`.
+        """
+        ...
+
     async def start(self) -> None: ...
 
     async def restart(self) -> None:
-        """Begin anew, also out of `failed`. Returns before it is done."""
+        """Begin anew, also out of `failed` and `unloaded`. Returns before it is done."""
+        ...
+
+    async def unload(self) -> None:
+        """Let running answers end, then give back all memory. Returns before it is done.
+
+        Raises InvalidRequest when the engine is not ours to unload.
+        """
+        ...
+
+    async def load(self) -> None:
+        """Take an unloaded or failed engine back into service. Returns before it is done."""
         ...
 
     async def stop(self) -> None:
@@ -88,10 +137,23 @@ class Engine(Protocol):
         ...
 
 
+def check_available(status: EngineStatus) -> None:
+    """Raises EngineUnavailable unless it answers, or will for a request that waits (`lease`)."""
+    if status.phase != "ready" and not status.on_demand:
+        raise unavailable(status)
+
+
 def unavailable(status: EngineStatus) -> EngineUnavailable:
     """The refusal that fits a status which is not `ready`."""
     if status.phase == "failed":
         return EngineUnavailable.saying(status.reason or Phrase("The engine could not be started."))
+    if status.phase in ("unloading", "unloaded"):
+        return EngineUnavailable(
+            "The model is unloaded, so that its memory is free for other programs. The owner loads "
+            "it again on the status page, with `launcher.py engine load`, or with "
+            "POST /admin/engine/load.",
+            retry_after=UNLOADED_RETRY_SECONDS,
+        )
     if status.percent is not None:
         return EngineUnavailable(
             "The model is being loaded: %(stage)s, %(percent)s %%. Please try again shortly.",
@@ -99,4 +161,6 @@ def unavailable(status: EngineStatus) -> EngineUnavailable:
             stage=status.stage,
             percent=status.percent,
         )
+    if status.reason is not None:
+        return EngineUnavailable.saying(status.reason, retry_after=5)
     return EngineUnavailable("The model is being loaded. Please try again shortly.", retry_after=5)

@@ -1,64 +1,45 @@
-"""Keeps our engine process alive: start, watch, fall back, restart with back-off, stop.
+"""Our engine as the rest of the house sees it: there, unloaded, or on its way back.
 
-A load that fails goes on to the next order, when there is one, and says so in the status; a
-process that dies is started again, more slowly each time, and given up after `MAX_DEATHS` in a
-row.
+How its process is kept alive stands in `engine.lives`; this is when there is one at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import signal
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
 from appliance.domain import Phrase
-from appliance.engine.config import Endpoint, EngineFacts
-from appliance.engine.orders import Order, Orders
-from appliance.engine.process import WORKER_COMMAND, EngineProcess
+from appliance.engine.config import Endpoint
+from appliance.engine.lives import Lives
+from appliance.engine.occupancy import Occupancy
+from appliance.engine.orders import Orders
 from appliance.engine.status import EngineStatus, StatusBoard, unavailable
 
-log = logging.getLogger(__name__)
+# How long running answers have to end before the memory is taken from them.
+DRAIN_SECONDS = 30.0
+# How long a request waits for an engine that was unloaded because nobody used it.
+WAKE_SECONDS = 300.0
 
-MAX_DEATHS = 5
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
-# An engine that served this long before it died is not in a crash loop.
-STEADY_SECONDS = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How one life ended. `code` is set when the worker itself said why it cannot load."""
-
-    reason: Phrase
-    code: str | None = None
-    served_seconds: float = 0.0
+BY_HAND = Phrase("Unloaded by hand; its memory is free for other programs.")
 
 
 class Supervisor:
-    """An `Engine` made of our own worker process. Belongs to one event loop."""
+    """An `Engine` made of one process after the other. Belongs to one event loop.
+
+    `idle_seconds`: unloaded when nobody has used it for so long; None: never.
+    """
 
     def __init__(
-        self,
-        orders: Orders,
-        *,
-        log_path: Path,
-        command: Sequence[str] = WORKER_COMMAND,
+        self, orders: Orders, *, log_path: Path, idle_seconds: float | None = None
     ) -> None:
-        self._orders = orders
-        self._log_path = log_path
-        self._command = command
+        self._idle_seconds = idle_seconds
         self._board = StatusBoard()
-        self._process: EngineProcess | None = None
-        self._port: int | None = None
-        self._life: asyncio.Task[None] | None = None
-        self._order: Order | None = None
+        self._occupancy = Occupancy()
+        self._lives = Lives(orders, self._board, self._occupancy, log_path)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def status(self) -> EngineStatus:
@@ -69,130 +50,97 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._lives.life.pid if self._lives.life else None
 
     def endpoint(self) -> Endpoint:
-        status = self._board.status
-        if status.phase != "ready" or not (status.facts and self._port and self._order):
-            raise unavailable(status)
-        key = self._order.config.key
-        return Endpoint(f"http://127.0.0.1:{self._port}/v1", key, status.facts.model)
+        endpoint = self._lives.life.endpoint() if self._lives.life else None
+        if self.status.phase != "ready" or endpoint is None:
+            raise unavailable(self.status)
+        return endpoint
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[Endpoint]:
+        if self.status.on_demand:
+            await self._awake()
+        endpoint = self.endpoint()
+        with self._occupancy.used():
+            yield endpoint
 
     async def start(self) -> None:
-        if self._life is None or self._life.done():
-            self._board.publish(phase="starting", notice=None)
-            self._life = asyncio.create_task(self._live_safely(), name="engine supervisor")
+        if self._running("live"):
+            return
+        self._board.publish(phase="starting", notice=None)
+        self._run("live", self._lives.run())
+        if self._idle_seconds is not None and not self._running("rest"):
+            self._run("rest", self._rest_when_idle(self._idle_seconds))
 
     async def restart(self) -> None:
         await self.stop()
         await self.start()
 
     async def stop(self) -> None:
-        if self._life is not None:
-            self._life.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._life
-            self._life = None
+        for name in ("rest", "leave", "live"):
+            await self._end(name)
         self._board.publish(phase="stopped", facts=None)
 
-    async def _live_safely(self) -> None:
-        """A mistake of ours must show as a failed engine, not as one that loads for ever."""
-        try:
-            await self._live()
-        except Exception as error:
-            log.exception("the engine's supervisor failed")
-            reason = Phrase("The engine could not be started: %(error)s", {"error": repr(error)})
-            self._board.publish(phase="failed", reason=reason, facts=None)
+    async def unload(self) -> None:
+        if self.status.phase == "unloaded":
+            self._board.publish(on_demand=False, facts=None, reason=BY_HAND)
+        elif self._running("leave"):
+            self._board.publish(on_demand=False, reason=BY_HAND)
+        else:
+            self._leave(BY_HAND, on_demand=False)
 
-    async def _live(self) -> None:
-        order, deaths = self._orders.first(), 0
+    async def load(self) -> None:
+        if leaving := self._tasks.get("leave"):
+            await asyncio.wait({leaving})
+        await self.start()
+
+    async def _awake(self) -> None:
+        """Wait until an engine that was idle has loaded again, or cannot."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAKE_SECONDS):
+                async for status in self.changes():
+                    if not status.on_demand:
+                        return
+                    if status.phase == "unloaded":
+                        await self.load()
+
+    async def _rest_when_idle(self, seconds: float) -> None:
         while True:
-            end = await self._one_life(order)
-            log.warning("engine ended: %s", end.reason)
-            if end.code is not None:
-                fallback = self._orders.after_failure(end.code)
-                if fallback is None:
-                    break
-                self._announce_fallback(order, end.reason)
-                order = fallback
-                continue
-            deaths = 1 if end.served_seconds > STEADY_SECONDS else deaths + 1
-            restarts = self.status.restarts + 1
-            self._board.publish(
-                phase="restarting", reason=end.reason, facts=None, restarts=restarts
-            )
-            if deaths == MAX_DEATHS:
-                break
-            pause = FIRST_PAUSE_SECONDS * 2 ** (deaths - 1)
-            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, pause))
-        self._board.publish(phase="failed", reason=end.reason, facts=None)
-
-    def _announce_fallback(self, wanted: Order, reason: Phrase) -> None:
-        """Every page says why it is not the wanted model that answers."""
-        notice = Phrase(
-            "%(wanted)s could not be loaded, so a smaller model answers: %(reason)s",
-            {"wanted": wanted.config.model, "reason": reason},
-        )
-        self._board.publish(phase="starting", notice=notice)
-
-    async def _one_life(self, order: Order) -> _End:
-        """From spawn to death. Cancelling it ends the process in order."""
-        self._order, self._port = order, None
-        try:
-            process = await EngineProcess.spawn(order, self._log_path, self._command)
-        except OSError as error:
-            return _End(Phrase("The engine process cannot be started: %(e)s", {"e": error}))
-        self._process = process
-        try:
-            return await self._listen(process)
-        finally:
-            self._process = None
-            await process.end()
-
-    async def _listen(self, process: EngineProcess) -> _End:
-        ready_at: float | None = None
-        async for event in process.events():
-            if event["event"] == "failed":
-                return _End(_failure(event), code=str(event.get("code", "load_failed")))
-            if event["event"] == "ready":
-                ready_at = time.monotonic()
-            self._tell(event)
-        served = time.monotonic() - ready_at if ready_at else 0.0
-        return _End(_death(await process.ended(), process.last_words()), served_seconds=served)
-
-    def _tell(self, event: dict[str, Any]) -> None:
-        match event["event"]:
-            case "listening":
-                self._port = int(event["port"])
-            case "progress":
-                self._board.publish(
-                    phase="loading",
-                    stage=event.get("stage"),
-                    done=event.get("done"),
-                    total=event.get("total"),
+            await self._occupancy.idle_for(seconds)
+            if self.status.phase == "ready":
+                reason = Phrase(
+                    "Unloaded after %(minutes)s minutes without a request; the next request loads "
+                    "it again.",
+                    {"minutes": f"{seconds / 60:g}"},
                 )
-            case "ready":
-                facts = dict(event["facts"])
-                facts["capabilities"] = tuple(facts.get("capabilities", ()))
-                self._board.publish(phase="ready", facts=EngineFacts(**facts))
+                self._leave(reason, on_demand=True)
+            async for status in self.changes():
+                if status.phase == "ready":
+                    break
 
+    def _leave(self, reason: Phrase, *, on_demand: bool) -> None:
+        self._board.publish(phase="unloading", reason=reason, on_demand=on_demand)
+        self._run("leave", self._leave_in_order())
 
-def _failure(event: dict[str, Any]) -> Phrase:
-    reasons = {
-        "hub_unreachable": "The model hub cannot be reached.",
-        "model_missing": "The model was not found: %(message)s",
-        "model_corrupt": "The model file is damaged: %(message)s",
-        "out_of_memory": "The memory does not suffice: %(message)s",
-        "missing_package": "A package is missing: %(message)s",
-    }
-    template = reasons.get(str(event.get("code")), "The model could not be loaded: %(message)s")
-    return Phrase(template, {"message": event.get("message", "")})
+    async def _leave_in_order(self) -> None:
+        await self._occupancy.drained(DRAIN_SECONDS)
+        await self._end("live")
+        status = self.status
+        # Who may simply ask again still sees what would answer.
+        facts = status.facts if status.on_demand else None
+        self._board.publish(phase="unloaded", reason=status.reason, facts=facts)
 
+    def _running(self, name: str) -> bool:
+        task = self._tasks.get(name)
+        return task is not None and not task.done()
 
-def _death(status: int, last_words: str) -> Phrase:
-    if status == -getattr(signal, "SIGKILL", 9):
-        return Phrase("The engine was killed, most likely because the memory ran out.")
-    return Phrase(
-        "The engine ended with status %(status)s: %(words)s",
-        {"status": status, "words": last_words or "–"},
-    )
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[name] = asyncio.create_task(work, name=f"engine: {name}")
+
+    async def _end(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})

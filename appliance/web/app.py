@@ -5,7 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.routing import Route
 
-from appliance.web import assistant, banner, chat, history, keys, login, preferences, status
+from appliance.web import (
+    assistant,
+    banner,
+    chat,
+    engine,
+    history,
+    keys,
+    login,
+    preferences,
+    status,
+)
 from appliance.web.assets import PREFIX, serve_asset
 from appliance.web.page import bind
 from appliance.web.parts import WebParts
@@ -18,6 +28,7 @@ PAGES = (
     status.router,
     login.router,
     banner.router,
+    engine.router,
     preferences.router,
 )
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
-from appliance.errors import PermissionDenied
 from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.sse import event, event_stream
 
 router = APIRouter(route_class=PageRoute)
+SETTLED = ("ready", "failed", "unloaded")
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,13 @@ async def banner(page: PageDep) -> Response:
 
 @router.get("/engine/banner/stream")
 async def follow(page: PageDep) -> Response:
-    """The banner after each change, until the engine is ready or has failed."""
+    """The banner after each change, until the engine is ready or will not be by itself."""
     return event_stream(_banners(page))
-
-
-@router.post("/engine/restart")
-async def restart(page: PageDep) -> Response:
-    if not page.caller.is_admin:
-        raise PermissionDenied("Only the owner or an admin key may restart the engine.")
-    await page.parts.engine.restart()
-    return page.redirect("/")
 
 
 async def _banners(page: Page) -> AsyncGenerator[str, None]:
     async for status in page.parts.engine.changes():
         yield event("banner", page.html("banner.html", BannerView(), block="inner"))
-        if status.phase in ("ready", "failed"):
+        if status.phase in SETTLED:
             break
     yield event("settled", "")

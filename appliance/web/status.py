@@ -20,7 +20,7 @@ from appliance.web.plots import Plot, bar_plot, line_plot
 
 router = APIRouter(route_class=PageRoute)
 MINUTES = 60
-LIVE_BLOCKS = ("losses", "engine", "figures", "plots", "table", "poll")
+LIVE_BLOCKS = ("losses", "engine", "figures", "plots", "table", "orders", "poll")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,20 @@ class StatusView:
     losses: Losses
     reach: Reach
     is_local: bool
+    is_ours: bool
     memory_bytes: int
     uptime_ms: float
 
 
 @router.get("/status")
 async def status(page: PageDep) -> Response:
-    view = await _view(page, live=page.wants_fragment)
-    if not page.wants_fragment:
-        return page.render("status.html", view)
+    return page.render("status.html", await _view(page, live=False))
+
+
+@router.get("/status/live")
+async def live(page: PageDep) -> Response:
+    """What changes on an open page. It asks every few seconds, so the ledger leaves this out."""
+    view = await _view(page, live=True)
     blocks = [page.html("status.html", view, block=block) for block in LIVE_BLOCKS]
     return HTMLResponse("".join(blocks), headers={"Cache-Control": "no-store"})
 
@@ -71,6 +76,7 @@ async def _view(page: Page, *, live: bool) -> StatusView:
         losses=parts.losses,
         reach=parts.reach,
         is_local=is_local(parts.reach.host),
+        is_ours=parts.plan.engine != "remote",
         memory_bytes=psutil.Process().memory_info().rss,
         uptime_ms=(datetime.now(UTC) - parts.reach.started_at).total_seconds() * 1000,
     )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from appliance.engine import lives, watchdog
 from appliance.engine import supervisor as module
-from appliance.engine.config import EngineConfig, ModelSource
 from appliance.engine.orders import Order
 from appliance.engine.status import EngineStatus
 from appliance.engine.supervisor import Supervisor
@@ -33,33 +37,27 @@ def say(**event): print(json.dumps(event), flush=True)
 
 
 class Choices:
-    """The given models, one after the other."""
+    """The given models, one after the other, each run by the same command."""
 
-    def __init__(self, *models: str) -> None:
+    def __init__(self, command: tuple[str, ...], *models: str) -> None:
+        self._command = command
         self._models = models
         self._at = 0
+        self.asked: list[str] = []
 
     def first(self) -> Order:
         self._at = 0
         return self._order()
 
     def after_failure(self, code: str) -> Order | None:
+        self.asked.append(code)
         self._at += 1
         return self._order() if self._at < len(self._models) else None
 
     def _order(self) -> Order:
-        config = EngineConfig(
-            backend="openvino",
-            model=self._models[self._at],
-            source=ModelSource("gguf", "none"),
-            precision="gguf",
-            context_length=100,
-            kv_tokens=100,
-            max_concurrency=2,
-            key="k",
-            cache_dir=".",
-        )
-        return Order(config, {"TEST_COLOUR": "blue"})
+        model = self._models[self._at]
+        line = json.dumps({"model": model, "key": "k"})
+        return Order(self._command, line, model, "k", {"TEST_COLOUR": "blue"})
 
 
 Make = Callable[..., Supervisor]
@@ -67,13 +65,13 @@ Make = Callable[..., Supervisor]
 
 @pytest.fixture
 async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(lives, "FIRST_PAUSE_SECONDS", 0.01)
     made = []
 
-    def start(script: str, *models: str) -> Supervisor:
-        command = (sys.executable, "-c", PRELUDE + script)
+    def start(script: str, *models: str, idle_seconds: float | None = None) -> Supervisor:
+        choices = Choices((sys.executable, "-c", PRELUDE + script), *models or ("big",))
         log = tmp_path / "logs" / "engine.log"
-        made.append(Supervisor(Choices(*models or ("big",)), log_path=log, command=command))
+        made.append(Supervisor(choices, log_path=log, idle_seconds=idle_seconds))
         return made[-1]
 
     yield start
@@ -171,7 +169,7 @@ async def test_one_that_keeps_dying_is_given_up_with_its_last_words(make: Make) 
     await engine.start()
     status = await seen(engine, lambda s: s.phase == "failed")
     assert "no such instruction" in str(status.reason)
-    assert status.restarts == module.MAX_DEATHS
+    assert status.restarts == lives.MAX_DEATHS
 
 
 async def test_stopping_ends_the_process_even_one_that_does_not_listen(
@@ -190,8 +188,201 @@ async def test_stopping_ends_the_process_even_one_that_does_not_listen(
 
 
 async def test_a_missing_program_is_a_reason(tmp_path: Path, make: Make) -> None:
-    engine = Supervisor(Choices("big"), log_path=tmp_path / "log", command=("/no/such/program",))
+    engine = Supervisor(Choices(("/no/such/program",), "big"), log_path=tmp_path / "log")
     await engine.start()
     status = await seen(engine, lambda s: s.phase == "failed")
     assert "cannot be started" in str(status.reason)
     await engine.stop()
+
+
+async def test_each_death_is_kept_with_its_cause(make: Make) -> None:
+    engine = make(READY + "sys.stdin.read()")
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGKILL)
+    await seen(engine, lambda s: s.restarts == 1 and s.phase == "ready")
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGABRT)
+    status = await seen(engine, lambda s: s.restarts == 2 and s.phase == "ready")
+    assert [one.cause for one in status.incidents] == ["killed", "crashed"]
+
+
+async def test_one_killed_twice_while_loading_gives_way_to_something_smaller(make: Make) -> None:
+    killed = """
+if order["model"] == "big":
+    os.kill(os.getpid(), 9)
+"""
+    engine = make(killed + READY + "sys.stdin.read()", "big", "small")
+    await engine.start()
+    status = await seen(engine, lambda s: s.phase == "ready")
+    assert status.facts is not None
+    assert status.facts.model == "small"
+    assert status.restarts == lives.MAX_DEATHS_FOR_MEMORY
+    assert "memory ran out" in str(status.notice)
+
+
+HEALTHY = """
+import http.server, threading
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+"""
+
+
+async def test_one_that_is_stopped_in_its_tracks_is_restarted(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "ASK_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 0.6)
+    ready = READY.replace("4711", "server.server_port")
+    engine = make(HEALTHY + ready + "sys.stdin.read()")
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    first = engine.pid
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    status = await seen(engine, lambda s: s.restarts == 1 and s.phase == "ready")
+    assert [one.cause for one in status.incidents] == ["hung"]
+    assert "did not answer" in str(status.incidents[0].reason)
+    assert not psutil.pid_exists(first)
+
+
+async def test_what_the_engine_has_started_ends_with_it(make: Make, tmp_path: Path) -> None:
+    note = tmp_path / "grandchild"
+    script = f"""
+import subprocess
+nothing = subprocess.DEVNULL
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+child = subprocess.Popen(sleep, stdin=nothing, stdout=nothing)
+pathlib.Path({str(note)!r}).write_text(str(child.pid))
+"""
+    engine = make(script + READY + "sys.stdin.read()")
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    grandchild = psutil.Process(int(note.read_text()))
+    await engine.stop()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert grandchild.wait(5) is None
+
+
+async def test_unloading_waits_for_running_answers_and_refuses_new_ones(make: Make) -> None:
+    engine = make(READY + "sys.stdin.read()")
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    pid = engine.pid
+    assert pid is not None
+    async with engine.lease() as endpoint:
+        assert endpoint.model == "big"
+        await engine.unload()
+        with pytest.raises(EngineUnavailable, match="engine load") as caught:
+            async with engine.lease():
+                pass
+        assert caught.value.retry_after == 60
+        assert engine.status.phase == "unloading"
+        assert psutil.pid_exists(pid)
+    status = await seen(engine, lambda s: s.phase == "unloaded")
+    assert not psutil.pid_exists(pid)
+    assert (engine.pid, status.facts, status.on_demand) == (None, None, False)
+    with pytest.raises(EngineUnavailable):
+        engine.endpoint()
+    await engine.load()
+    await seen(engine, lambda s: s.phase == "ready")
+    assert engine.status.restarts == 0
+
+
+async def test_answers_that_do_not_end_are_not_waited_for_for_ever(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.05)
+    engine = make(READY + "sys.stdin.read()")
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    async with engine.lease():
+        await engine.unload()
+        await seen(engine, lambda s: s.phase == "unloaded")
+
+
+async def test_unloading_cuts_a_load_short(make: Make) -> None:
+    engine = make('say(event="progress", stage="download", done=1, total=4)\nsys.stdin.read()')
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "loading")
+    await engine.unload()
+    await seen(engine, lambda s: s.phase == "unloaded")
+    assert engine.pid is None
+
+
+async def test_an_idle_engine_is_unloaded_and_loads_for_whoever_asks(make: Make) -> None:
+    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
+    await engine.start()
+    status = await seen(engine, lambda s: s.phase == "unloaded")
+    assert status.on_demand
+    assert status.facts is not None
+    assert "next request loads" in str(status.reason)
+
+    async def ask() -> str:
+        async with engine.lease() as endpoint:
+            return endpoint.model
+
+    assert list(await asyncio.gather(ask(), ask(), ask())) == ["big"] * 3
+    # It rests again, and again wakes.
+    await seen(engine, lambda s: s.phase == "unloaded")
+    assert await ask() == "big"
+    assert engine.status.restarts == 0
+
+
+async def test_an_engine_in_use_is_not_idle(make: Make) -> None:
+    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    async with engine.lease():
+        with pytest.raises(TimeoutError):
+            await seen(engine, lambda s: s.phase != "ready", seconds=0.3)
+    await seen(engine, lambda s: s.phase == "unloaded")
+
+
+async def test_unloaded_by_hand_does_not_load_by_itself(make: Make) -> None:
+    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "unloaded")
+    await engine.unload()
+    assert not engine.status.on_demand
+    with pytest.raises(EngineUnavailable):
+        async with engine.lease():
+            pass
+    assert engine.status.phase == "unloaded"
+
+
+async def test_who_waits_for_an_engine_that_cannot_load_is_told_why(
+    make: Make, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    failing = f"""
+if pathlib.Path({str(broken)!r}).exists():
+    say(event="failed", code="model_corrupt", message="hash is wrong")
+    sys.exit(1)
+"""
+    engine = make(failing + READY + "sys.stdin.read()", idle_seconds=0.05)
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "unloaded")
+    broken.touch()
+    with pytest.raises(EngineUnavailable, match="hash is wrong"):
+        async with engine.lease():
+            pass
+
+
+async def test_waiting_for_a_load_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAKE_SECONDS", 0.1)
+    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "unloaded")
+    monkeypatch.setattr(lives.Lives, "run", lambda self: asyncio.Event().wait())
+    with pytest.raises(EngineUnavailable, match="being loaded") as caught:
+        async with engine.lease():
+            pass
+    assert caught.value.retry_after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx2
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from appliance.domain import Phrase
+from appliance.engine.status import Incident
 from tests.web.reading import english_words
 from tests.web.site import Site
 from tests.web.test_history import EVIL, record
@@ -77,13 +79,71 @@ async def test_a_refresh_brings_only_parts_that_find_their_place(
     client: httpx2.AsyncClient,
 ) -> None:
     page = (await client.get("/status")).text
-    parts = (await client.get("/status", headers={"HX-Request": "true"})).text
+    parts = (await client.get("/status/live", headers={"HX-Request": "true"})).text
     assert "hx-swap-oob" not in page
     assert "<html" not in parts
     places = re.findall(r'id="([\w-]+)"[^>]*hx-swap-oob="true"', parts)
-    assert places == ["losses", "engine-card", "figures-card", "plots", "plot-table", "poll"]
+    assert places == [
+        "losses",
+        "engine-card",
+        "figures-card",
+        "plots",
+        "plot-table",
+        "orders",
+        "poll",
+    ]
     for place in places:
         assert f'id="{place}"' in page
+
+
+async def test_a_refresh_leaves_no_row(site: Site, client: httpx2.AsyncClient) -> None:
+    await client.get("/status")
+    for _ in range(3):
+        assert (await client.get("/status/live")).status_code == 200
+    await site.writer.drained()
+    page = await site.parts.queries.requests(owner=None, before=None, limit=50)
+    assert [row.path for row in page.rows] == ["/status"]
+
+
+async def test_the_model_is_unloaded_and_loaded_by_plain_forms(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    assert 'action="/engine/unload"' in (await client.get("/status")).text
+    answer = await client.post("/engine/unload")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/status")
+    page = (await client.get("/status")).text
+    assert "Unloaded by hand; its memory is free for other programs." in page
+    assert 'action="/engine/load"' in page
+    assert 'action="/engine/unload"' not in page
+    chat = (await client.get("/")).text
+    assert "The model is unloaded" in chat
+    assert 'action="/engine/load"' in chat
+    assert (await client.post("/engine/load")).status_code == 303
+    assert site.engine.orders == ["unload", "load"]
+
+
+async def test_only_admins_unload(site: Site) -> None:
+    _, secret = await site.keys.create("anna")
+    async with visitor(site, OTHER_MACHINE, **{"x-api-key": secret}) as anna:
+        for order in ("unload", "load"):
+            assert (await anna.post(f"/engine/{order}")).status_code == 403
+        assert "/engine/unload" not in (await anna.get("/status")).text
+        assert "/engine/unload" not in (await anna.get("/status/live")).text
+    assert site.engine.orders == []
+
+
+async def test_restarts_that_nobody_asked_for_are_counted_and_explained(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    assert "nobody asked for" not in (await client.get("/status")).text
+    reason = Phrase("The engine ended with status %(status)s: %(words)s")
+    incident = Incident(
+        datetime.now(UTC), "crashed", replace(reason, values={"status": 1, "words": EVIL})
+    )
+    site.engine.board.publish(restarts=2, incidents=(incident,))
+    page = (await client.get("/status")).text
+    assert "2 restarts that nobody asked for" in page
+    assert "The engine ended with status 1: &lt;script&gt;" in page
 
 
 async def test_lost_records_are_shown_loudly(site: Site, client: httpx2.AsyncClient) -> None:
@@ -117,7 +177,10 @@ async def test_an_open_door_is_said_to_be_open(site: Site) -> None:
     assert "--lan" not in page
 
 
-@pytest.mark.parametrize("phase", ["starting", "loading", "ready", "restarting", "stopped"])
+PHASES = ["starting", "loading", "ready", "restarting", "stopped", "unloading", "unloaded"]
+
+
+@pytest.mark.parametrize("phase", PHASES)
 async def test_chinese_is_complete(site: Site, client: httpx2.AsyncClient, phase: str) -> None:
     client.cookies.set("language", "zh")
     site.engine.board.publish(phase=phase)

@@ -1,0 +1,69 @@
+"""Notices an engine that lives but no longer answers: hung, stopped, or lost after a sleep.
+
+Asks `/health` by hand: an HTTP client would cost the start more than these few lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+ASK_EVERY_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+SILENCE_SECONDS = 30.0
+QUESTION = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+class Silence:
+    """How long nothing was heard, counted only while we ourselves were awake.
+
+    Two looks that lie further apart than `step` seconds mean that this machine slept or that we
+    were stopped; the engine was then as little to blame as we, so only `step` counts.
+    """
+
+    def __init__(self, *, limit: float, step: float, now: float) -> None:
+        self._limit = limit
+        self._step = step
+        self._looked_at = now
+        self._seconds = 0.0
+
+    def note(self, answered: bool, now: float) -> bool:
+        """Take down one look; True when the silence has lasted too long."""
+        passed = min(now - self._looked_at, self._step)
+        self._looked_at = now
+        self._seconds = 0.0 if answered else self._seconds + passed
+        return self._seconds >= self._limit
+
+
+async def until_silent(port: Callable[[], int | None]) -> None:
+    """Return once the engine at `port()` has been silent too long; None means: do not ask now."""
+    # A little slack, or a busy machine of ours would count as one that slept.
+    step = ASK_EVERY_SECONDS + ANSWER_SECONDS + 1
+    silence = Silence(limit=SILENCE_SECONDS, step=step, now=time.monotonic())
+    while True:
+        await asyncio.sleep(ASK_EVERY_SECONDS)
+        asked = port()
+        answered = asked is None or await answers(asked)
+        if silence.note(answered, time.monotonic()):
+            return
+
+
+async def answers(port: int) -> bool:
+    """True when the server at this loopback port says in time that it is well."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(
+                    b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+                )
+                status_line = await reader.readline()
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, TimeoutError, ValueError):
+        return False
+    return status_line.split(b" ")[1:2] == [b"200"]
