@@ -67,6 +67,7 @@ def library_footprint(chosen: Plan) -> int:
     )
     sectors = handler.num_sectors_from_config()
     assert sectors is not None
+    assert ordered.max_batch_tokens is not None
     assert (sectors + TRASH_BLOCKS) * block <= chosen.kv_bytes
     return int(handler.compute_memory_footprint(ordered.max_batch_tokens, sectors))
 
