@@ -3,121 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from sqlmodel import Session, select
 
 from appliance.domain import (
     Admitted,
     ChoiceFinished,
+    Constraint,
     Finished,
-    GenerationRequest,
     Message,
-    Sampling,
+    NamedTool,
+    ReasoningDelta,
     TextDelta,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
 )
-from appliance.engine.client import EngineClient, http_client
-from appliance.engine.remote import RemoteEngine
-from appliance.errors import EngineFailed, EngineUnavailable, InvalidRequest, QueueFull, RateLimited
-from appliance.gateway.gateway import Gateway
-from appliance.gateway.identity import Caller
+from appliance.errors import (
+    EngineFailed,
+    EngineUnavailable,
+    InvalidRequest,
+    NotFound,
+    QueueFull,
+    RateLimited,
+)
 from appliance.gateway.limits import RateLimits
-from appliance.gateway.queue import FairQueue
-from appliance.ledger.database import Database
-from appliance.ledger.ids import new_id
-from appliance.ledger.recorder import Recorder
-from appliance.ledger.tables import GenerationRecord
-from appliance.ledger.writer import Writer
-from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
+from tests.gateway.house import ANNA, BEN, House
+from tests.scripted_engine import ScriptedEngine
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-ANNA = Caller(name="anna", is_admin=False, client_ip="10.0.0.9", via="key")
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[ScriptedEngine]:
-    with scripted_engine() as running:
-        yield running
-
-
-class House:
-    """A gateway with everything below it; `ask` runs one request to its end."""
-
-    def __init__(self, engine: RemoteEngine, client: EngineClient, database: Database) -> None:
-        self.engine = engine
-        self.database = database
-        self.writer = Writer(database)
-        self.recorder = Recorder(self.writer)
-        self.queue = FairQueue(slots=1, limit=1)
-        self.gateway = self._gateway(client)
-        self._client = client
-
-    def _gateway(self, client: EngineClient, **changes: object) -> Gateway:
-        parts = {
-            "engine": self.engine,
-            "client": client,
-            "limits": RateLimits(None),
-            "queue": self.queue,
-            "log": self.recorder,
-        }
-        return Gateway(**(parts | changes))  # type: ignore[arg-type]
-
-    def with_parts(self, **changes: object) -> House:
-        self.gateway = self._gateway(self._client, **changes)
-        return self
-
-    def run(self, text: str, caller: Caller = ANNA):  # type: ignore[no-untyped-def]
-        request_id = new_id()
-        self.recorder.open_request(
-            id=request_id,
-            created_at=datetime.now(UTC),
-            method="POST",
-            path="/generate",
-            client_ip="10.0.0.9",
-            user_agent="test",
-        )
-        request = GenerationRequest(
-            prompt=(Message("user", text),), sampling=Sampling(temperature=0.5)
-        )
-        return self.gateway.run(request, caller, request_id=request_id)
-
-    async def ask(self, text: str) -> list[object]:
-        async with aclosing(self.run(text)) as events:
-            return [event async for event in events]
-
-    async def rows(self) -> list[GenerationRecord]:
-        await self.writer.drained()
-
-        def query(session: Session) -> list[GenerationRecord]:
-            return list(session.exec(select(GenerationRecord).order_by(GenerationRecord.id)))
-
-        return await self.database.read(query)
-
-
-@pytest.fixture
-async def house(script: ScriptedEngine, tmp_path: Path) -> AsyncIterator[House]:
-    database = Database(f"sqlite:///{(tmp_path / 'appliance.db').as_posix()}")
-    database.migrate()
-    async with http_client() as http:
-        engine = RemoteEngine(
-            url=script.url, key=KEY, model="auto", context_length=100, max_concurrency=1
-        )
-        await engine.start()
-        async with asyncio.timeout(10):
-            async for status in engine.changes():
-                if status.phase == "ready":
-                    break
-        made = House(engine, EngineClient(http), database)
-        yield made
-        await engine.stop()
-    made.writer.close()
-    database.close()
 
 
 async def test_an_answer_and_its_row(house: House) -> None:
@@ -228,3 +144,74 @@ async def test_metadata_only_keeps_the_numbers_and_no_word(house: House) -> None
     (row,) = await house.rows()
     assert "secret" not in f"{row.input}{row.output}{row.reasoning}"
     assert row.completion_tokens == 1
+
+
+async def test_several_choices_are_written_down_side_by_side(house: House) -> None:
+    events = await house.ask("say one two", choices=2)
+    assert events.count(ChoiceFinished("stop", 1)) == 1
+    (row,) = await house.rows()
+    assert row.output == '["one two ", "one two "]'
+    assert (row.parameters["n"], row.completion_tokens) == (2, 4)
+
+
+async def test_a_tool_call_passes_and_is_written_down(house: House) -> None:
+    tool = Tool("look_up", "Looks a word up.", {"type": "object"})
+    events = await house.ask('call look_up {"word": "账本"}', tools=(tool,), tool_choice="required")
+    pieces = [event for event in events if isinstance(event, ToolCallDelta)]
+    assert (pieces[0].name, "".join(p.arguments for p in pieces)) == ("look_up", '{"word": "账本"}')
+    (row,) = await house.rows()
+    assert row.tool_calls == [{"id": "call_1", "name": "look_up", "arguments": '{"word": "账本"}'}]
+    assert (row.output, row.finish_reason) == ("", "tool_calls")
+    assert row.parameters["tools"] == ["look_up"]
+    assert row.parameters["tool_choice"] == "required"
+
+
+async def test_scores_pass(house: House) -> None:
+    events = await house.ask("scored one", top_logprobs=1)
+    (scored,) = [event for event in events if isinstance(event, TextDelta)]
+    assert [(entry.text, len(entry.top)) for entry in scored.logprobs] == [("one ", 1)]
+
+
+async def test_thinking_is_counted_and_kept_apart(house: House) -> None:
+    events = await house.ask("think", thinking_budget=64, enable_thinking=True)
+    assert ReasoningDelta("hm") in events
+    (row,) = await house.rows()
+    assert (row.reasoning, row.output, row.reasoning_tokens) == ("hm", "think ", 1)
+    assert row.parameters["thinking_budget"] == 64
+
+
+async def test_what_was_asked_is_written_down_with_its_calls(house: House) -> None:
+    prompt = (
+        Message("assistant", "", "It is a word.", (ToolCall("call_1", "look_up", "{}"),)),
+        Message("tool", "say found", tool_call_id="call_1"),
+    )
+    form = Constraint("json_schema", {"type": "object"})
+    await house.ask("", prompt=prompt, constraint=form, tool_choice=NamedTool("look_up"))
+    (row,) = await house.rows()
+    assert row.input == [
+        {
+            "role": "assistant",
+            "content": "",
+            "reasoning": "It is a word.",
+            "tool_calls": [{"id": "call_1", "name": "look_up", "arguments": "{}"}],
+        },
+        {"role": "tool", "content": "say found", "tool_call_id": "call_1"},
+    ]
+    assert row.parameters == {"temperature": 0.5, "constraint": "json_schema"}
+
+
+async def test_only_the_callers_own_running_answer_can_be_hurried(
+    house: House, script: ScriptedEngine
+) -> None:
+    script.told.clear()
+    async with aclosing(house.run("wait")) as events:
+        first = await anext(events)
+        assert isinstance(first, Admitted)
+        with pytest.raises(NotFound):
+            await house.gateway.answer_now(first.generation_id, BEN)
+        assert script.told == []
+        await house.gateway.answer_now(first.generation_id, ANNA)
+        assert len(script.told) == 1
+    with pytest.raises(NotFound):
+        await house.gateway.answer_now(first.generation_id, ANNA)
+    assert len(script.told) == 1
