@@ -1,22 +1,17 @@
 """An OpenAI-compatible server with exact tokens and exact faults, on a real loopback socket.
 
-What it does is chosen by the last user message (or the raw prompt):
+What it does is chosen by the last user message (or the raw prompt): one of the words of
+`tests.scripted_answers`, or
 
-    say A B C      three chunks `A `, `B `, `C `
-    wait           one chunk, then nothing until `release` is set or the client leaves
-    die            one chunk, then the connection breaks
-    garbage        a line that is not JSON
-    silent         ends without a finish reason
-    error          one chunk, then an error object in the stream
-    think          reasoning, then the answer
     refuse N       answers with status N in OpenAI's envelope
+    refuse N JSON  … with this body
     long           refused as context_length_exceeded, with the numbers
+    page           a page for people, with status 200
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -30,10 +25,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from appliance.engine.config import Endpoint
+from tests.scripted_answers import end, pieces
 from tests.waiting import until
 
 KEY = "engine-key"
 MODEL = "scripted"
+ANSWER_ID = "scripted-answer"
 
 
 class ScriptedEngine:
@@ -41,6 +38,7 @@ class ScriptedEngine:
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.told: list[str] = []
         self.running = 0
         self.most_running = 0
         self.left = threading.Event()
@@ -52,6 +50,8 @@ class ScriptedEngine:
                 Route("/v1/models", self._models),
                 Route("/v1/chat/completions", self._answer, methods=["POST"]),
                 Route("/v1/completions", self._answer, methods=["POST"]),
+                Route("/v1/chat/completions/{id:path}/answer_now", self._now, methods=["POST"]),
+                Route("/tokenize", self._tokenize, methods=["POST"]),
             ]
         )
 
@@ -70,18 +70,38 @@ class ScriptedEngine:
         prompt = body.get("prompt") or body["messages"][-1]["content"]
         word, _, rest = prompt.partition(" ")
         if word == "refuse":
-            return _refusal(int(rest), f"refused with {rest}")
+            status, _, said = rest.partition(" ")
+            return (
+                Response(said, int(status)) if said else _refusal(int(rest), f"refused with {rest}")
+            )
         if word == "long":
             more = {"prompt_tokens": 9000, "max_tokens": 100, "limit": 8192}
             return _refusal(400, "too long", code="context_length_exceeded", **more)
-        return StreamingResponse(self._stream(word, rest, body), media_type="text/event-stream")
+        if word == "page":
+            return Response("<h1>Welcome</h1>", media_type="text/html")
+        return StreamingResponse(
+            self._stream(word, rest, body),
+            headers={"x-generation-id": ANSWER_ID},
+            media_type="text/event-stream",
+        )
+
+    async def _now(self, request: Request) -> Response:
+        """Every answer is thinking, but one that is called `text` and one that is `gone`."""
+        self.told.append(request.path_params["id"])
+        return Response(status_code={"text": 409, "gone": 404}.get(self.told[-1], 204))
+
+    async def _tokenize(self, request: Request) -> Response:
+        self.bodies.append(body := await request.json())
+        if body.get("prompt") == "other":
+            return JSONResponse({"tokens": []})
+        return JSONResponse({"count": 2, "max_model_len": 8192, "tokens": [1, 2]})
 
     async def _stream(self, word: str, rest: str, body: dict[str, Any]) -> AsyncIterator[bytes]:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         self.started.set()
         try:
-            async for chunk in self._script(word, rest, "prompt" in body):
+            async for chunk in self._script(word, rest, body):
                 yield chunk
         except (asyncio.CancelledError, GeneratorExit):
             self.left.set()
@@ -89,13 +109,9 @@ class ScriptedEngine:
         finally:
             self.running -= 1
 
-    async def _script(self, word: str, rest: str, raw: bool) -> AsyncIterator[bytes]:
-        words = rest.split() if word == "say" else [word]
-        if word == "think":
-            yield _chunk({"delta": {"reasoning_content": "hm", "reasoning": "hm"}})
-        for one in words:
-            text = one + " "
-            yield _chunk({"text": text} if raw else {"delta": {"content": text}})
+    async def _script(self, word: str, rest: str, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        for piece in pieces(word, rest, body):
+            yield piece
         if word == "wait":
             await until(self.release.is_set, 60)
         if word == "die":
@@ -104,17 +120,8 @@ class ScriptedEngine:
             yield b"data: {not json\n\n"
         if word == "error":
             yield b'data: {"error": {"message": "out of memory"}}\n\n'
-        if word == "silent":
-            return
-        yield _chunk({"delta": {}, "finish_reason": "stop"})
-        usage = {"prompt_tokens": 7, "completion_tokens": len(words)}
-        usage |= {"prompt_tokens_details": {"cached_tokens": 3}}  # type: ignore[dict-item]
-        yield b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
-        yield b"data: [DONE]\n\n"
-
-
-def _chunk(choice: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps({"choices": [{"index": 0, **choice}]}).encode() + b"\n\n"
+        for piece in end(word, rest, body):
+            yield piece
 
 
 def _refusal(status: int, message: str, **more: Any) -> Response:

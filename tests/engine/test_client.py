@@ -27,11 +27,13 @@ from appliance.errors import (
     EngineFailed,
     EngineUnavailable,
     InvalidRequest,
+    NotFound,
 )
 from tests.live import free_port
-from tests.scripted_engine import ScriptedEngine, scripted_engine
+from tests.scripted_engine import ANSWER_ID, ScriptedEngine, scripted_engine
 
 pytestmark = pytest.mark.anyio
+ACCEPTED = Accepted(ANSWER_ID)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ async def test_an_answer_is_accepted_then_text_then_the_end(
 ) -> None:
     events = await everything(client, engine.endpoint, asking("say one two"))
     assert events == [
-        Accepted(),
+        ACCEPTED,
         TextDelta("one "),
         TextDelta("two "),
         ChoiceFinished("stop"),
@@ -107,7 +109,7 @@ async def test_what_breaks_after_the_start_is_a_failure_and_keeps_the_text(
 
     with pytest.raises(EngineFailed):
         await listen()
-    assert seen == [Accepted(), TextDelta(fault + " ")]
+    assert seen == [ACCEPTED, TextDelta(fault + " ")]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,51 @@ async def test_closing_the_stream_cancels_the_work(
 ) -> None:
     engine.left.clear()
     async with aclosing(client.stream(engine.endpoint, asking("wait"))) as events:
-        assert await anext(events) == Accepted()
+        assert await anext(events) == ACCEPTED
         assert await anext(events) == TextDelta("wait ")
     assert engine.left.wait(5)
+
+
+async def test_a_page_for_people_is_no_stream(client: EngineClient, engine: ScriptedEngine) -> None:
+    with pytest.raises(EngineFailed, match="Welcome"):
+        await everything(client, engine.endpoint, asking("page"))
+
+
+async def test_two_choices_are_two(client: EngineClient, engine: ScriptedEngine) -> None:
+    request = GenerationRequest(prompt=(Message("user", "say a"),), choices=2)
+    events = await everything(client, engine.endpoint, request)
+    assert {e.choice for e in events if isinstance(e, ChoiceFinished)} == {0, 1}
+    assert engine.bodies[-1]["n"] == 2
+
+
+async def test_thinking_is_ended_by_the_answers_id(
+    client: EngineClient, engine: ScriptedEngine
+) -> None:
+    await client.answer_now(engine.endpoint, "chat/1")
+    assert engine.told == ["chat/1"]
+    with pytest.raises(InvalidRequest, match="not thinking"):
+        await client.answer_now(engine.endpoint, "text")
+    with pytest.raises(NotFound):
+        await client.answer_now(engine.endpoint, "gone")
+
+
+async def test_what_stands_beside_v1_is_asked_there(
+    client: EngineClient, engine: ScriptedEngine
+) -> None:
+    answer = await client.ask(engine.endpoint, "/tokenize", {"prompt": "hello"})
+    assert answer["tokens"] == [1, 2]
+    with pytest.raises(NotFound, match="/detokenize"):
+        await client.ask(engine.endpoint, "/detokenize", {"tokens": [1]})
+
+
+async def test_a_question_to_nobody_is_unavailable(client: EngineClient) -> None:
+    nobody = Endpoint(f"http://127.0.0.1:{free_port()}/v1", None, "none")
+    with pytest.raises(EngineUnavailable):
+        await client.ask(nobody, "/tokenize", {"prompt": "hello"})
+
+
+async def test_an_engine_that_falls_silent_is_given_up(engine: ScriptedEngine) -> None:
+    async with http_client(silence_seconds=0.3) as http:
+        seen = everything(EngineClient(http), engine.endpoint, asking("wait"))
+        with pytest.raises(EngineFailed, match="silent"):
+            await seen
