@@ -206,8 +206,8 @@ def _disk(chosen: Candidate, hardware: Hardware) -> Iterator[Reason]:
 
 def hub_unreachable(model: str) -> Reason:
     text = (
-        "The hub is out of reach, so %(model)s cannot be fetched: connect to the network and "
-        "start again."
+        "The hub is out of reach, so %(model)s cannot be fetched: connect to the network, or in "
+        "mainland China give --hub-endpoint modelscope, and start again."
     )
     return Reason("model", Phrase(text, {"model": model}))
 

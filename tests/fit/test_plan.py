@@ -219,6 +219,7 @@ def test_an_unknown_model_without_the_hub_becomes_the_demo_and_says_so() -> None
     chosen = decide(machine(), model="some/model")
     assert chosen.model == "SmolLM2-135M-Instruct"
     assert "The hub is out of reach, so some/model cannot be fetched" in words(chosen, "model")
+    assert "in mainland China give --hub-endpoint modelscope" in words(chosen, "model")
 
 
 def test_fallbacks_grow_lighter_and_end_with_the_demo() -> None:
