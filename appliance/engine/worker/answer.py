@@ -53,6 +53,11 @@ class Answer:
     def answering(self) -> bool:
         return self._splitter.answering
 
+    @property
+    def held(self) -> int:
+        """Characters of which it is not decided yet what they are."""
+        return self._splitter.held + (0 if self.calls is None else self.calls.held)
+
     def finish_reason(self, reason: str) -> str:
         called = self.calls is not None and self.calls.complete
         return "tool_calls" if called and reason == "stop" else reason
@@ -116,8 +121,8 @@ class Answer:
         shown = self._stops.feed(text)
         if self._scores is None:
             return Parts(reasoning, shown, pieces)
-        held = self._splitter.held + (self.calls.held if self.calls else 0)
-        return Parts(reasoning, shown, pieces, self._scores.passed(len(text), held, len(shown)))
+        logprobs = self._scores.passed(len(text), self.held, len(shown))
+        return Parts(reasoning, shown, pieces, logprobs)
 
 
 def joined(several: Iterable[Parts]) -> Parts:

@@ -112,5 +112,5 @@ def _with_calls(message: Message) -> Message:
     if not message.tool_calls:
         return message
     calls = [written_call(call) for call in message.tool_calls]
-    content = "\n".join([message.content, *calls] if message.content else calls)
-    return replace(message, content=content, tool_calls=())
+    gap = "\n" if message.content and not message.content.endswith("\n") else ""
+    return replace(message, content=message.content + gap + "\n".join(calls), tool_calls=())

@@ -38,7 +38,7 @@ async def chat_order(engine: Engine, body: bytes) -> Order:
         tool_choice=ask.choice(),
         parallel_tool_calls=ask.parallel_tool_calls is not False,
         constraint=ask.constraint(),
-        top_logprobs=(ask.top_logprobs or 0) if ask.logprobs else None,
+        top_logprobs=ask.wanted_scores(),
         adapter=_adapter(engine, ask),
     )
     fields = {"constraint": ask.constraint_field, **ask.thinking_fields()}

@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 from appliance.domain import Message, NamedTool, Role, Tool, ToolCall, ToolChoice
 from appliance.engine.worker.schemas import Generation, Strict, TopLogprobs
+from appliance.errors import InvalidRequest
 
 MAX_TOOLS = 128
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
@@ -143,11 +144,11 @@ class ChatRequest(Generation, WithTools):
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
 
-    @model_validator(mode="after")
-    def _fields_that_need_others(self) -> ChatRequest:
+    def wanted_scores(self) -> int | None:
+        """How many likeliest tokens to name; None: no log-probabilities. Raises InvalidRequest."""
         if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs to be true")
-        return self
+            raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     def choice(self) -> ToolChoice:
         if isinstance(self.tool_choice, ChosenTool):

@@ -137,7 +137,7 @@ class Segments:
     def _look(self, token: int, score: Sequence[Scored]) -> tuple[Parts, Ask | None]:
         answer, calls = self._choice.answer, self._choice.answer.calls
         thinking = answer.thinking
-        if calls is not None and not calls.held:
+        if not answer.held:
             self._call_at = len(self._kept)
         self._kept.append(token)
         parts = answer.feed((token,), score)
