@@ -3,12 +3,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import httpx2
+import openai
 import pytest
 
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedAppliance]:
     with scripted_appliance(tmp_path_factory.mktemp("data"), max_concurrency=4) as running:
         yield running
@@ -18,3 +19,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedApplianc
 def client(house: ScriptedAppliance) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=house.url, timeout=20) as http:
         yield http
+
+
+@pytest.fixture
+def sdk(house: ScriptedAppliance) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=house.url + "/v1", api_key="none", max_retries=0) as made:
+        yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -10,12 +9,6 @@ import openai
 import pytest
 
 from tests.scripted_app import ScriptedAppliance
-
-
-@pytest.fixture
-def sdk(house: ScriptedAppliance) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=house.url + "/v1", api_key="none", max_retries=0) as made:
-        yield made
 
 
 def ask(text: str) -> list[Any]:
