@@ -20,7 +20,8 @@ from appliance.fit.decision import Plan, Reason
 from appliance.fit.describe import FileFinder, describe
 from appliance.fit.hardware import Hardware
 from appliance.fit.hub_files import HubFiles
-from appliance.fit.sizing import Candidate, memory_fraction, share_out
+from appliance.fit.room import memory_fraction, share_out
+from appliance.fit.sizing import Candidate
 from appliance.fit.wish import AUTO, Wish
 
 __all__ = ["Plan", "Reason", "Wish", "after_failure", "plan"]

@@ -5,7 +5,6 @@ Pure numbers: no reasons, no choice between models. All sizes are bytes or token
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
@@ -40,15 +39,8 @@ OVERHEAD: dict[tuple[EngineName, bool], int] = {
 """What an engine takes besides weights and what grows with the KV cache, by (engine, on a card):
 the CUDA context, libraries, activations of a prefill; vLLM also keeps CUDA graphs, and on a CPU
 its compiler."""
-VLLM_GRAPHS = 512 * MIB
-"""The part of vLLM's overhead that it takes beyond the share of the card which it is given."""
-
 TOKENS_PER_REQUEST = 2_048
 """What a request typically holds, for turning KV tokens into a number of places."""
-MODEST_KV_BYTES = GIB
-"""On a CPU, and for a very small model anywhere, the KV cache stops growing here, or at the
-tokens that are needed if they take more: the machine has other things to do."""
-
 WORTH_QUANTISING = 300_000_000
 """Below this many parameters, quantisation saves less than it spoils."""
 SMALL_MODEL = 1_000_000_000
@@ -166,41 +158,5 @@ class Candidate:
         return self.room_tokens >= self.needed_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """How an accepted candidate uses its KV cache."""
-
-    kv_tokens: int
-    context_length: int
-    max_concurrency: int
-    yarn_factor: float | None = None
-
-
-def share_out(candidate: Candidate, context_length: int | None) -> Room:
-    """Context and places for a candidate that fits. The wishes win over our own choice."""
-    entry = candidate.entry
-    tokens = _reasonable(candidate)
-    context = min(context_length or entry.context_native, entry.context_limit, tokens)
-    places = candidate.places(tokens)
-    kv_tokens = min(tokens, whole_pages(context) * places)
-    return Room(kv_tokens, context, places, entry.yarn_factor(context))
-
-
-def memory_fraction(place: Place, total_bytes: int) -> float | None:
-    """vLLM's share of the card's whole memory, so that the display keeps its own; rounded down."""
-    if place.engine != "vllm" or place.gpu is None:
-        return None
-    return math.floor(1e4 * (total_bytes - VLLM_GRAPHS) / place.gpu.total_bytes) / 1e4
-
-
 def whole_pages(tokens: int) -> int:
     return -(-tokens // PAGE) * PAGE
-
-
-def _reasonable(candidate: Candidate) -> int:
-    """KV tokens to take, of those for which there is room; whole pages."""
-    tiny = candidate.entry.shape.parameters < WORTH_QUANTISING
-    if candidate.place.gpu is not None and not tiny:
-        return candidate.room_tokens
-    modest = MODEST_KV_BYTES // candidate.token_bytes // PAGE * PAGE
-    return min(candidate.room_tokens, max(modest, candidate.needed_tokens))
