@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -41,14 +42,36 @@ class Guests:
             self.inside.append(guest)
             await self._doors[guest].wait()
 
+    async def all_leave(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+Invite = Callable[[FairQueue], Guests]
+
+
+@pytest.fixture
+async def invite() -> AsyncIterator[Invite]:
+    """Guests for a queue, who all go home after the test."""
+    parties: list[Guests] = []
+
+    def made(queue: FairQueue) -> Guests:
+        parties.append(Guests(queue))
+        return parties[-1]
+
+    yield made
+    for guests in parties:
+        await guests.all_leave()
+
 
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_turns_go_round_by_caller_not_by_arrival() -> None:
-    guests = Guests(FairQueue(slots=1, limit=10))
+async def test_turns_go_round_by_caller_not_by_arrival(invite: Invite) -> None:
+    guests = invite(FairQueue(slots=1, limit=10))
     for guest in ("anna-1", "anna-2", "anna-3", "ben-1", "carl-1"):
         await guests.come(guest)
     for guest in ("anna-1", "anna-2", "ben-1", "carl-1"):
@@ -56,9 +79,9 @@ async def test_turns_go_round_by_caller_not_by_arrival() -> None:
     assert guests.inside == ["anna-1", "anna-2", "ben-1", "carl-1", "anna-3"]
 
 
-async def test_no_more_than_the_slots_run_at_once() -> None:
+async def test_no_more_than_the_slots_run_at_once(invite: Invite) -> None:
     queue = FairQueue(slots=2, limit=10)
-    guests = Guests(queue)
+    guests = invite(queue)
     for guest in ("a-1", "b-1", "c-1"):
         await guests.come(guest)
     assert (queue.running, queue.waiting) == (2, 1)
@@ -66,9 +89,9 @@ async def test_no_more_than_the_slots_run_at_once() -> None:
     assert (queue.running, queue.waiting) == (2, 0)
 
 
-async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back() -> None:
+async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back(invite: Invite) -> None:
     queue = FairQueue(slots=1, limit=1)
-    guests = Guests(queue)
+    guests = invite(queue)
     await guests.come("a-1")
     await guests.come("b-1")
     with pytest.raises(QueueFull, match="1 requests are already waiting") as caught:
@@ -77,9 +100,9 @@ async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back() ->
     assert caught.value.retry_after
 
 
-async def test_whoever_gives_up_waiting_leaves_no_gap() -> None:
+async def test_whoever_gives_up_waiting_leaves_no_gap(invite: Invite) -> None:
     queue = FairQueue(slots=1, limit=10)
-    guests = Guests(queue)
+    guests = invite(queue)
     for guest in ("a-1", "b-1", "c-1"):
         await guests.come(guest)
     await guests.give_up("b-1")
@@ -89,9 +112,9 @@ async def test_whoever_gives_up_waiting_leaves_no_gap() -> None:
     assert (queue.running, queue.waiting) == (0, 0)
 
 
-async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost() -> None:
+async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost(invite: Invite) -> None:
     queue = FairQueue(slots=1, limit=10)
-    guests = Guests(queue)
+    guests = invite(queue)
     await guests.come("a-1")
     await guests.come("b-1")
     guests._doors["a-1"].set()
@@ -101,9 +124,11 @@ async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost() -> N
     assert guests.inside[-1] == "c-1"
 
 
-async def test_a_larger_engine_lets_more_in_and_a_smaller_one_takes_effect_as_they_leave() -> None:
+async def test_a_larger_engine_lets_more_in_and_a_smaller_one_takes_effect_as_they_leave(
+    invite: Invite,
+) -> None:
     queue = FairQueue(slots=1, limit=10)
-    guests = Guests(queue)
+    guests = invite(queue)
     for guest in ("a-1", "b-1", "c-1"):
         await guests.come(guest)
     queue.resize(2)
