@@ -25,6 +25,7 @@ from appliance.engine import harness_log, harness_questions
 
 LOOK_EVERY_SECONDS = 0.25
 END_SECONDS = 5.0
+LAST_LINES_SECONDS = 0.5
 LINES_KEPT = 400
 
 
@@ -47,14 +48,14 @@ class Harness:
     def run(self) -> NoReturn:
         """Until the server or the parent ends."""
         threading.Thread(target=self._follow_parent, daemon=True).start()
-        reader = threading.Thread(target=self._read_log, daemon=True)
-        reader.start()
         self._say(event="listening", port=self._port)
         self._say(event="progress", stage="load", done=0, total=0)
+        reader = threading.Thread(target=self._read_log, daemon=True)
+        reader.start()
         ready = self._wait_ready()
         status = self._server.wait()
         # Its own children may hold the log open for ever, so only what is there by now counts.
-        reader.join(END_SECONDS)
+        reader.join(LAST_LINES_SECONDS)
         if not ready and status > 0:
             code, message = harness_log.why_not(list(self._lines))
             self._say(event="failed", code=code, message=message)
