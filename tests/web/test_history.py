@@ -32,11 +32,16 @@ def record(site: Site, **values: Any) -> str:
         "error": None,
         "finish_reason": "stop",
         "parameters": {"temperature": 0.7},
+        "client_request_id": None,
+        "reasoning_tokens": 0,
+        "tool_calls": None,
+        "cached_from": None,
     } | values
     request_id, generation_id = new_id(), new_id()
     site.recorder.open_request(
         id=request_id, created_at=datetime.now(UTC), method="POST", path=row["path"],
         client_ip="192.168.1.20", user_agent=row["user_agent"],
+        client_request_id=row["client_request_id"],
     )  # fmt: skip
     site.recorder.open_generation(
         id=generation_id, request_id=request_id, model=row["model"], precision="fp32",
@@ -44,9 +49,10 @@ def record(site: Site, **values: Any) -> str:
     )  # fmt: skip
     site.recorder.close_generation(
         generation_id, output=row["output"], reasoning=row["reasoning"],
-        usage=Usage(prompt_tokens=1200, completion_tokens=61, cached_tokens=7),
+        usage=Usage(1200, 61, cached_tokens=7, reasoning_tokens=row["reasoning_tokens"]),
         timings=Timings(queue_ms=100, ttft_ms=400, duration_ms=3400),
         finish_reason=row["finish_reason"], error=row["error"],
+        tool_calls=row["tool_calls"], cached_from=row["cached_from"],
     )  # fmt: skip
     site.recorder.close_request(
         request_id, status=200, duration_ms=3410, key_name=row["key_name"], error=row["error"]
@@ -111,6 +117,55 @@ async def test_one_request_whole(site: Site, client: httpx2.AsyncClient) -> None
     assert "Queue 100 ms. Prefill 300 ms. Decode 3.0 s." in page
 
 
+async def test_an_answer_given_again_says_so_and_where_from(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    first = record(site)
+    again = record(site, cached_from=first)
+    assert "given again" not in (await client.get(f"/history?before={again}")).text
+    assert "given again" in (await client.get("/history")).text
+    page = (await client.get(f"/history/{again}")).text
+    assert f'<a href="/history/{first}">' in page
+    assert "20.0" not in page  # nothing was computed, so there is no speed
+    assert "given again" not in (await client.get(f"/history/{first}")).text
+
+
+async def test_tools_and_their_calls_are_shown(site: Site, client: httpx2.AsyncClient) -> None:
+    call = {"id": "c1", "name": "look_up", "arguments": '{"word": "<b>"}'}
+    turns = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "A book.", "tool_call_id": "c1"},
+    ]
+    answer = {"id": "c2", "name": "write_down", "arguments": "{}"}
+    name = record(
+        site, input=turns, output="", tool_calls=[answer], finish_reason="tool_calls",
+        reasoning_tokens=17,
+    )  # fmt: skip
+    page = (await client.get(f"/history/{name}")).text
+    for shown in ("look_up({&#34;word&#34;: &#34;&lt;b&gt;&#34;})", "A book.", "write_down({})"):
+        assert shown in page
+    for shown in ("calls a tool", "of them thinking", ">17<"):
+        assert shown in page
+    assert "There is no output." not in page
+
+
+async def test_each_of_several_choices_is_shown_as_text(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    name = record(site, output='["Heads *up*.", "Tails."]', parameters={"n": 2})
+    page = (await client.get(f"/history/{name}")).text
+    assert "Heads <em>up</em>." in page
+    assert '<p dir="auto">Tails.</p>' in page
+
+
+async def test_what_the_client_calls_its_request_is_shown(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    name = record(site, client_request_id="trace-7")
+    assert "trace-7" in (await client.get(f"/history/{name}")).text
+    assert (await client.get("/history/trace-7")).status_code == 404
+
+
 async def test_a_failed_request_shows_its_reason(site: Site, client: httpx2.AsyncClient) -> None:
     name = record(site, finish_reason="error", error="The engine died.", output="")
     for path in ("/history", f"/history/{name}"):
@@ -128,8 +183,12 @@ async def test_contents_that_are_not_kept_are_said_to_be_so(
 
 
 @pytest.mark.parametrize(
-    "field", ["key_name", "path", "model", "user_agent", "input", "output", "reasoning", "error"]
-)
+    "field",
+    [
+        "key_name", "path", "model", "user_agent", "input", "output", "reasoning", "error",
+        "client_request_id", "cached_from",
+    ],
+)  # fmt: skip
 async def test_nothing_recorded_becomes_markup(
     site: Site, client: httpx2.AsyncClient, field: str
 ) -> None:
@@ -180,6 +239,9 @@ async def test_chinese_is_complete(site: Site, client: httpx2.AsyncClient) -> No
     client.cookies.set("language", "zh")
     assert english_words((await client.get("/history")).text) == []
     chinese = [{"role": "user", "content": "什么是账本？"}]
-    name = record(site, input=chinese, output="会记忆的书。", reasoning="想一想", user_agent="")
+    name = record(
+        site, input=chinese, output="会记忆的书。", reasoning="想一想", user_agent="",
+        cached_from="1", client_request_id="7", finish_reason="tool_calls", reasoning_tokens=3,
+    )  # fmt: skip
     for path in ("/history?show=all", f"/history/{name}", "/history?before=0"):
         assert english_words((await client.get(path)).text) == []
