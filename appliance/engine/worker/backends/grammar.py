@@ -20,6 +20,7 @@ from appliance.engine.worker.forms import (
     Regex,
     ToolCalls,
 )
+from appliance.engine.worker.schema_check import check_form
 from appliance.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -70,11 +71,12 @@ class GrammarCompiler:
         self._lock = threading.Lock()
 
     def check(self, form: Form) -> None:
-        """Compile, or find compiled. Raises InvalidRequest."""
+        """Compile, or find compiled. Raises InvalidRequest that names what cannot be held to."""
+        check_form(form)
         self._prototype(form)
 
     def matcher(self, form: Form) -> FormMatcher:
-        """A fresh one. Raises as `check`."""
+        """A fresh one, of a form that was checked."""
         return FormMatcher(self._prototype(form).deep_copy(), self._end_tokens)
 
     def _prototype(self, form: Form) -> LLMatcher:
