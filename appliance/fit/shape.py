@@ -23,7 +23,7 @@ LABELS: dict[Precision, str] = {
     "nf4": "nf4",
     "gguf": "GGUF",
     "fp8": "fp8",
-    "awq": "AWQ (4-bit)",
+    "awq": "4-bit AWQ",
 }
 """What people call the precisions."""
 

@@ -46,12 +46,13 @@ class Speedometer:
 class EventWriter:
     """Safe to use from any thread. A parent that no longer reads is not our error."""
 
-    def __init__(self, pipe: BinaryIO) -> None:
+    def __init__(self, pipe: BinaryIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._pipe = pipe
+        self._clock = clock
         self._lock = threading.Lock()
         self._last_stage: Stage | None = None
         self._last_report = 0.0
-        self._speedometer = Speedometer()
+        self._speedometer = Speedometer(clock)
 
     def emit(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}).encode() + b"\n"
@@ -64,7 +65,7 @@ class EventWriter:
 
     def progress(self, stage: Stage, done: int, total: int) -> None:
         """Tell a new stage and its end at once, and what lies between a few times a second."""
-        now = time.monotonic()
+        now = self._clock()
         news = stage != self._last_stage or (total > 0 and done >= total)
         if news or now - self._last_report >= _SECONDS_BETWEEN_REPORTS:
             if stage != self._last_stage:
