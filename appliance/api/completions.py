@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
+from appliance.api.caching import cache_header, may_use_cache
 from appliance.api.errors import envelope
 from appliance.api.openai_answers import ChatWire, CompletionWire
 from appliance.api.openai_schemas import ChatCompletionRequest, CompletionRequest
@@ -45,11 +46,15 @@ async def _answer(
     adapter = parts.check_model(body.model)
     wish = body.generation_request(adapter)
     request_id = record_of(request).id
-    events = parts.gateway.run(wish, caller, request_id=request_id)
+    events = parts.gateway.run(
+        wish, caller, request_id=request_id, use_cache=may_use_cache(request)
+    )
     if not body.stream:
         answer = await while_connected(request, whole(events, wish.choices))
         model = adapter or answer.admitted.model
-        return JSONResponse(wire(request_id, model, choices=wish.choices).whole(answer))
-    model = adapter or (await admitted(request, events)).model
+        said = wire(request_id, model, choices=wish.choices).whole(answer)
+        return JSONResponse(said, headers=cache_header(answer.admitted))
+    first = await admitted(request, events)
+    model = adapter or first.model
     encoder = wire(request_id, model, choices=wish.choices, include_usage=body.include_usage)
-    return EventStream(encoded(request, events, encoder, envelope))
+    return EventStream(encoded(request, events, encoder, envelope), cache_header(first))

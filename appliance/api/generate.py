@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from appliance.api.caching import cache_header, may_use_cache
 from appliance.api.formats import FormatFields
 from appliance.api.parts import ApiParts
 from appliance.api.sampling import SamplingFields
@@ -79,17 +80,22 @@ def router(parts: ApiParts) -> APIRouter:
 
     @routes.post("/generate", response_model=GenerateResponse)
     async def generate(
-        body: GenerateRequest, request: Request, caller: Caller = Depends(parts.identify)
+        body: GenerateRequest,
+        request: Request,
+        response: Response,
+        caller: Caller = Depends(parts.identify),
     ) -> Response | GenerateResponse:
         """Answer one prompt. 422 for bad input, 403 for a bad key, 429 or 503 with Retry-After."""
         adapter = parts.check_model(body.model)
         wish = body.generation_request(adapter)
-        events = parts.gateway.run(wish, caller, request_id=record_of(request).id)
+        request_id, use_cache = record_of(request).id, may_use_cache(request)
+        events = parts.gateway.run(wish, caller, request_id=request_id, use_cache=use_cache)
         if body.stream:
             return await _streamed(request, events)
         answer = await while_connected(request, whole(events))
+        response.headers.update(cache_header(answer.admitted))
         return GenerateResponse(
-            id=record_of(request).id,
+            id=request_id,
             model=adapter or answer.admitted.model,
             generated_text=answer.choices[0].text,
             reasoning=answer.choices[0].reasoning or None,
@@ -100,8 +106,9 @@ def router(parts: ApiParts) -> APIRouter:
 
 
 async def _streamed(request: Request, events: AsyncGenerator[Event, None]) -> Response:
-    await admitted(request, events)
-    return EventStream(encoded(request, events, _GenerateWire(), _error))
+    first = await admitted(request, events)
+    chunks = encoded(request, events, _GenerateWire(), _error)
+    return EventStream(chunks, cache_header(first))
 
 
 class _GenerateWire:
