@@ -16,6 +16,15 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both loops that the front may run on: their transports differ at the edges."""
+    if request.param:
+        pytest.importorskip("uvloop")
+    return "asyncio", {"use_uvloop": request.param}
+
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -201,3 +210,17 @@ async def test_a_key_cannot_break_out_of_its_header() -> None:
     async with saying() as url, http_client() as http:
         with pytest.raises(httpx2.LocalProtocolError):
             await http.get(url, headers={"authorization": "Bearer x\r\nhost: evil"})
+
+
+async def test_a_reader_may_come_long_after_the_server_has_gone() -> None:
+    gone = asyncio.Event()
+    size = MAX_WAITING_BYTES + 100_000
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * size)
+        writer.close()
+        gone.set()
+
+    async with server(talk) as url, http_client() as http, http.stream("GET", url) as answer:
+        await until(gone.is_set)
+        assert len(await answer.aread()) == size
