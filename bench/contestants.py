@@ -80,9 +80,7 @@ class Worker(HttpServer):
         raise RuntimeError(f"{self.name} ended before it was ready")
 
     def end(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.end_by_pipe()
 
 
 class Front(HttpServer):

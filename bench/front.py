@@ -38,9 +38,7 @@ class Scripted(HttpServer):
         self.port = int(self.process.stdout.readline())
 
     def end(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.end_by_pipe()
 
 
 @dataclass

@@ -14,7 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -68,7 +68,11 @@ def start(
 
 
 def compare(
-    servers: dict[str, HttpServer], streams: Sequence[int], tokens: int, rounds: int, pause: float
+    servers: Mapping[str, HttpServer],
+    streams: Sequence[int],
+    tokens: int,
+    rounds: int,
+    pause: float,
 ) -> Runs:
     runs: Runs = {(name, count): [] for name in servers for count in streams}
     for count in streams:
@@ -80,7 +84,7 @@ def compare(
     return runs
 
 
-def tables(servers: dict[str, HttpServer], runs: Runs, streams: Sequence[int]) -> str:
+def tables(servers: Mapping[str, HttpServer], runs: Runs, streams: Sequence[int]) -> str:
     def speeds(name: str) -> list[str]:
         return [spread([run.speed for run in runs[name, count]]) for count in streams]
 
@@ -101,7 +105,9 @@ def tables(servers: dict[str, HttpServer], runs: Runs, streams: Sequence[int]) -
     return "\n\n".join([one, *_ratio_tables(servers, runs, streams), versions])
 
 
-def _ratio_tables(servers: dict[str, HttpServer], runs: Runs, streams: Sequence[int]) -> list[str]:
+def _ratio_tables(
+    servers: Mapping[str, HttpServer], runs: Runs, streams: Sequence[int]
+) -> list[str]:
     """Ours over theirs, round by round, and the median of that."""
 
     def ratio(ours: str, theirs: str, count: int) -> str:

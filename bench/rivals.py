@@ -45,9 +45,7 @@ class LlamaServer(HttpServer):
         self.load_seconds = time.perf_counter() - began
 
     def end(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.end_by_pipe()
 
 
 class VllmServer(HttpServer):

@@ -43,11 +43,19 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One stream. `cached_tokens` is 0 where the server does not say."""
+    """One stream. `cached_tokens` is 0 where the server does not say; `body` is all that came."""
 
     tokens: int
     first_token_seconds: float
-    cached_tokens: int = 0
+    cached_tokens: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """Put together only when asked for, so that no stopwatch has to wait for it."""
+        lines = (line for line in self.body.splitlines() if line.startswith(b"data: {"))
+        events = [json.loads(line[6:]) for line in lines]
+        return "".join(c.get("text") or "" for e in events for c in e.get("choices") or ())
 
 
 class Contestant(Protocol):
@@ -85,6 +93,10 @@ class HttpServer:
         self.process.terminate()
         self.process.wait()
 
+    def end_by_pipe(self) -> None:
+        """Those that end when their standard input does."""
+        self.process.communicate()
+
     def run(self, prompts: Sequence[str], tokens: int) -> Run:
         async def all_of_them() -> Run:
             began = time.perf_counter()
@@ -119,7 +131,7 @@ class HttpServer:
         counts, cached = _COMPLETION_TOKENS.findall(body), _CACHED_TOKENS.findall(body)
         if not counts:
             raise RuntimeError(f"{self.name} broke off: {body.decode(errors='replace')[-500:]}")
-        return Answer(int(counts[-1]), first, int(cached[-1]) if cached else 0)
+        return Answer(int(counts[-1]), first, int(cached[-1]) if cached else 0, body)
 
     def _request(self, prompt: str, tokens: int) -> bytes:
         ask = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
