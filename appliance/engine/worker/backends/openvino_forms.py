@@ -21,6 +21,7 @@ import openvino_genai as genai
 from openvino import opset13 as ops
 
 from appliance.engine.worker.forms import Form, JsonObject, JsonSchema, OneOf, Regex, ToolCalls
+from appliance.engine.worker.schema_check import check_form
 from appliance.errors import InvalidRequest
 
 _Structured = genai.StructuredOutputConfig
@@ -42,8 +43,8 @@ def structured(form: Form) -> genai.StructuredOutputConfig:
         case Regex(pattern):
             return _Structured(regex=pattern)
         case OneOf(texts):
-            choices = [_Structured.ConstString(text) for text in texts]
-            return _Structured(structural_tags_config=_Structured.Union(choices))
+            choices = " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
+            return _Structured(grammar=f"root ::= {choices}")
         case ToolCalls():
             return _Structured(structural_tags_config=_calls(form))
 
@@ -86,11 +87,13 @@ class FormCompiler:
         key = repr(form)
         if key in self._compiled:
             return
+        # What the library would pass over without a word, and what would take it very long.
+        check_form(form)
         if self._pipeline is None:
             self._pipeline = _idle_pipeline(self._tokenizer, self._vocabulary)
         try:
             _run(self._pipeline, form)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise InvalidRequest(
                 "This form cannot be held to: %(reason)s", reason=_reason(error)
             ) from error
@@ -113,7 +116,7 @@ def _run(pipeline: genai.LLMPipeline, form: Form) -> None:
     pipeline.generate(openvino.Tensor(np.zeros((1, 1), dtype=np.int64)), config)
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     return " ".join(_SOURCE_FILE.sub("", str(error)).split())[:300]
 
 
