@@ -83,7 +83,7 @@ def test_the_status_draws_what_was_answered_and_keeps_itself_fresh(
     page.get_by_text("As a table").click()
     body = {"prompt": "Hello", "max_tokens": 4}
     assert httpx2.post(f"{live_url}/generate", json=body, timeout=60).status_code == 200
-    with page.expect_response(re.compile("/status$"), timeout=MILLISECONDS):
+    with page.expect_response(re.compile("/status/live$"), timeout=MILLISECONDS):
         pass
     expect(page.locator(".plot-bar").first).to_be_visible()
     expect(page.locator("#engine-card")).to_contain_text("ready")
