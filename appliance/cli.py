@@ -47,7 +47,9 @@ def serve(context: typer.Context, **flags: Any) -> None:
 
 
 @app.command("plan")
-@takes_settings("data_dir", "model", "precision", "engine", "context_length", "max_concurrency")
+@takes_settings(
+    "data_dir", "model", "precision", "engine", "context_length", "max_concurrency", "hub_endpoint"
+)
 def plan_command(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -58,7 +60,8 @@ def plan_command(
     from appliance.serve import wish_of
 
     settings = load_settings(merged_flags(context, flags))
-    typer.echo(plan_report(settings.data_dir, wish_of(settings), as_json))
+    wish, hub = wish_of(settings), settings.hub_endpoint
+    typer.echo(plan_report(settings.data_dir, wish, as_json, hub_endpoint=hub))
 
 
 @keys.command("create")

@@ -40,12 +40,17 @@ def _line(status: EngineStatus) -> str:
                 f"{facts.max_concurrency} answers at once.{notice}"
             )
         case "loading":
-            percent = "" if status.percent is None else f" {status.percent} %"
-            return f"Model: {(status.stage or 'load').replace('_', ' ')}{percent}"
+            return f"Model: {(status.stage or 'load').replace('_', ' ')}{_how_far(status)}"
         case "failed" | "restarting":
             return f"Engine {status.phase}: {status.reason}"
         case _:
             return f"Engine: {status.phase}"
+
+
+def _how_far(status: EngineStatus) -> str:
+    far = "" if status.percent is None else f" {status.percent} %"
+    far += "" if not status.speed else f", {status.speed / 1e6:.1f} MB/s"
+    return far + ("" if status.seconds_left is None else f", {status.seconds_left} s left")
 
 
 def open_browser(url: str) -> None:

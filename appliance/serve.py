@@ -19,6 +19,7 @@ from appliance.engine.status import Engine
 from appliance.engines import make_engine
 from appliance.errors import SetupError
 from appliance.fit.catalogue import load_catalogue
+from appliance.fit.hub_files import HubFiles
 from appliance.fit.plan import Plan, Wish, plan
 from appliance.fit.probe import probe
 from appliance.folder import DataFolder
@@ -41,7 +42,12 @@ def serve(settings: Settings) -> None:
     # uvicorn ends in order and then raises the signal again, which would skip what we close.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        decision = plan(probe(settings.data_dir), wish_of(settings), load_catalogue())
+        decision = plan(
+            probe(settings.data_dir),
+            wish_of(settings),
+            load_catalogue(),
+            find_config=HubFiles(settings.hub_endpoint),
+        )
         _announce(settings, decision, url)
         with contextlib.suppress(KeyboardInterrupt):
             run = partial(_run, settings, folder, decision, listener)

@@ -35,8 +35,9 @@ class Settings(BaseModel):
     model: str = Field(
         "auto", description="auto, demo, a hub id, a folder, or a GGUF file.", min_length=1
     )
-    precision: Literal["auto", "16bit", "int8", "nf4"] = Field(
-        "auto", description="Precision of the weights; auto takes the best that fits."
+    precision: Literal["auto", "16bit", "int8", "nf4", "fp8", "awq"] = Field(
+        "auto",
+        description="Precision of the weights; auto takes the best that fits (fp8, awq: vLLM).",
     )
     engine: Literal["auto", "transformers", "openvino", "vllm", "remote"] = Field(
         "auto", description="Which engine computes; auto takes the fastest for this hardware."
@@ -89,7 +90,8 @@ class Settings(BaseModel):
         "", description="Addresses or networks, comma-separated, whose X-Forwarded-For is believed."
     )
     hub_endpoint: str | None = Field(
-        None, description="Model hub to fetch from, such as a mirror; default: huggingface.co."
+        None,
+        description="Hub to fetch from: a mirror's address, or modelscope; default: huggingface.co.",
     )
     language: Literal["auto", "en", "zh"] = Field(
         "auto", description="Language of the pages; auto follows each browser."

@@ -34,7 +34,10 @@ def failure(event: dict[str, Any]) -> End:
     """The end that a `failed` event announces."""
     code = str(event.get("code", "load_failed"))
     reasons = {
-        "hub_unreachable": "The model hub cannot be reached.",
+        "hub_unreachable": (
+            "The model hub cannot be reached. --hub-endpoint names another one: the address of a "
+            "mirror, or modelscope."
+        ),
         "model_missing": "The model was not found: %(message)s",
         "model_gated": "The model hub asks who you are: %(message)s",
         "model_corrupt": "The model file is damaged: %(message)s",

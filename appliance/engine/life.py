@@ -87,6 +87,8 @@ class Life:
                     stage=event.get("stage"),
                     done=event.get("done"),
                     total=event.get("total"),
+                    speed=event.get("speed"),
+                    seconds_left=event.get("seconds_left"),
                 )
             case "ready":
                 facts = _facts(event["facts"])

@@ -42,7 +42,8 @@ class Incident:
 class EngineStatus:
     """One moment of an engine's life.
 
-    `done` of `total` measures the current `stage` (bytes for verify and download, else parts).
+    `done` of `total` measures the current `stage` (bytes for verify and download, else parts);
+    `speed` is bytes a second, and with `seconds_left` None while it is not known.
     `reason` says why it is not ready; `notice` stays while it is (a smaller model, for example).
     `on_demand` is True while it is away only because nobody asked it: a request waits for it.
     `incidents` are the newest of all that `restarts` counts, oldest first.
@@ -53,6 +54,8 @@ class EngineStatus:
     stage: str | None = None
     done: int | None = None
     total: int | None = None
+    speed: float | None = None
+    seconds_left: int | None = None
     reason: Phrase | None = None
     notice: Phrase | None = None
     facts: EngineFacts | None = None
@@ -68,6 +71,9 @@ class EngineStatus:
         return min(100, self.done * 100 // self.total)
 
 
+_NO_PROGRESS = dict.fromkeys(("stage", "done", "total", "speed", "seconds_left"))
+
+
 class StatusBoard:
     """Holds the newest status and wakes whoever watches. Belongs to one event loop."""
 
@@ -79,8 +85,7 @@ class StatusBoard:
         """Replace the given fields; a new phase starts a new `since` and forgets the progress."""
         phase = changes.get("phase", self.status.phase)
         if phase != self.status.phase:
-            fresh = {"since": datetime.now(UTC), "stage": None, "done": None, "total": None}
-            changes = {**fresh, "reason": None, **changes}
+            changes = {**_NO_PROGRESS, "since": datetime.now(UTC), "reason": None, **changes}
         if phase in ("ready", "failed", "stopped"):
             changes = {"on_demand": False, **changes}
         self.status = replace(self.status, **changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ class Adapters:
         self._model = model
         # Names of users may hold characters that a module's name must not.
         self._modules = {each.name: f"served_{index}" for index, each in enumerate(adapters)}
-        for each in adapters:
-            _load(model, each, self._modules[each.name])
+        with warnings.catch_warnings():
+            # Several are meant.
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")
+            for each in adapters:
+                _load(model, each, self._modules[each.name])
         model.disable_adapters()
 
     def switch(self, name: str | None) -> None:
@@ -45,13 +49,19 @@ def _load(model: Any, adapter: Adapter, module_name: str) -> None:
     _check_kind(folder, adapter.name)
     try:
         found = model.load_adapter(
-            str(folder), adapter_name=module_name, local_files_only=True, use_safetensors=True
+            str(folder),
+            adapter_name=module_name,
+            # As its own argument this would not reach the reading of the weights.
+            adapter_kwargs={"local_files_only": True},
+            use_safetensors=True,
         )
     except ModuleNotFoundError:
         raise
     except Exception as error:  # peft, safetensors and transformers each raise their own kinds
         raise _misfit(adapter.name, folder, " ".join(str(error).split())[:300]) from error
-    strange = sorted(found.missing_keys) + sorted(found.unexpected_keys)
+    # The weights of the adapters before this one count as missing too.
+    missing = [key for key in sorted(found.missing_keys) if f".{module_name}." in key]
+    strange = missing + sorted(found.unexpected_keys)
     if strange or found.mismatched_keys:
         names = [str(each) for each in [*strange, *found.mismatched_keys]][:3]
         raise _misfit(adapter.name, folder, f"its weights differ in {', '.join(names)}")

@@ -64,6 +64,8 @@ def batching_config(kv_tokens: int, max_concurrency: int, device: str) -> Contin
         auto_switch_to_flash=False,
         # A prompt may fill the cache: admission has made sure that it fits.
         safety_margin=0.0,
+        # The plan keeps its own margins; the library's would refuse its cache on a large card.
+        max_memory_percent=1.0,
         scheduler_type=SCHEDULER,
     )
 
