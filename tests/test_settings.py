@@ -28,7 +28,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"port": 0}, r"'port' is 0.*greater than or equal to 1"),
     ({"rate_limit": "often"}, r"'rate_limit' is 'often'.*60/minute"),
     ({"trusted_proxies": "10.0.0.0/99"}, r"'trusted_proxies'"),
-    ({"precision": "int3"}, r"'precision' is 'int3'.*'16bit', 'int8' or 'nf4'"),
+    ({"precision": "int3"}, r"'precision' is 'int3'.*'16bit', 'int8', 'nf4', 'fp8' or 'awq'"),
     ({"context_length": 5}, r"'context_length' is 5"),
 ]
 
@@ -49,3 +49,18 @@ def test_a_wrong_line_of_the_file_is_named(tmp_path: Path, text: str, sentence: 
     (tmp_path / "appliance.toml").write_text(text)
     with pytest.raises(SetupError, match=sentence):
         load_settings({"data_dir": tmp_path}, {})
+
+
+@pytest.mark.parametrize(
+    "value", ["poet=a, cook=b", ["poet=a", "cook=b"]], ids=["commas", "list of the file"]
+)
+def test_adapters_are_named_folders(tmp_path: Path, value: object) -> None:
+    settings = load_settings({"data_dir": tmp_path, "adapter": value}, {})
+    assert [one.name for one in settings.adapters] == ["poet", "cook"]
+    assert all(Path(one.folder).is_absolute() for one in settings.adapters)
+
+
+@pytest.mark.parametrize("value", ["poet", "=folder", "poet=", "poet=a,poet=b"])
+def test_what_is_no_adapter(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SetupError, match="adapter"):
+        load_settings({"data_dir": tmp_path, "adapter": value}, {})

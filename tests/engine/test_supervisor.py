@@ -17,7 +17,7 @@ import pytest
 from appliance.engine import lives, watchdog
 from appliance.engine import supervisor as module
 from appliance.engine.orders import Order
-from appliance.engine.status import EngineStatus
+from appliance.engine.status import Engine, EngineStatus
 from appliance.engine.supervisor import Supervisor
 from appliance.errors import EngineUnavailable
 
@@ -80,10 +80,10 @@ async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 async def seen(
-    supervisor: Supervisor, wanted: Callable[[EngineStatus], bool], seconds: float = 10
+    engine: Engine, wanted: Callable[[EngineStatus], bool], seconds: float = 10
 ) -> EngineStatus:
     async with asyncio.timeout(seconds):
-        async for status in supervisor.changes():
+        async for status in engine.changes():
             if wanted(status):
                 return status
     raise AssertionError
