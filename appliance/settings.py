@@ -91,7 +91,7 @@ class Settings(BaseModel):
     )
     hub_endpoint: str | None = Field(
         None,
-        description="Hub to fetch from: a mirror's address, or modelscope; default: huggingface.co.",
+        description="Hub: a mirror's address, or modelscope; default: huggingface.co.",
     )
     language: Literal["auto", "en", "zh"] = Field(
         "auto", description="Language of the pages; auto follows each browser."

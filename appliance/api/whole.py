@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from pydantic_core import from_json
+
 from appliance.domain import (
     Admitted,
     ChoiceFinished,
@@ -53,8 +55,10 @@ class WholeChoice:
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        calls = [self._calls[index] for index in sorted(self._calls)]
-        return [ToolCall(call.id, call.name, "".join(call.arguments)) for call in calls]
+        """In order. A call that broke off is none: its words follow as text (see the worker)."""
+        grown = [self._calls[index] for index in sorted(self._calls)]
+        calls = [ToolCall(call.id, call.name, "".join(call.arguments)) for call in grown]
+        return [call for call in calls if not _broken(call, self.text)]
 
     def take(self, event: TextDelta | ReasoningDelta | ToolCallDelta | ChoiceFinished) -> None:
         match event:
@@ -67,6 +71,15 @@ class WholeChoice:
                 self._calls.setdefault(event.index, _GrowingCall()).take(event)
             case ChoiceFinished():
                 self.finish_reason = event.finish_reason
+
+
+def _broken(call: ToolCall, text: str) -> bool:
+    """Whether the text says again what was begun as a call and never became one."""
+    try:
+        from_json(call.arguments)
+    except ValueError:
+        return bool(call.arguments) and call.arguments in text
+    return False
 
 
 @dataclass(frozen=True, slots=True)
