@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from appliance.engine.worker.backends import grammar
 from appliance.engine.worker.backends.grammar import GrammarCompiler
-from appliance.engine.worker.forms import JsonObject, JsonSchema, OneOf, Regex, ToolCalls
+from appliance.engine.worker.forms import Form, JsonObject, JsonSchema, OneOf, Regex, ToolCalls
 from appliance.errors import InvalidRequest
 from tests.engine.worker.playing import Played, Player, ask
 from tests.engine.worker.test_transformers import END, crowd, prompt, started
@@ -48,7 +48,12 @@ def text(tokenizer: Tokenizer, played: Played) -> str:
 
 def test_forms_of_all_kinds_beside_free_answers(player: Player, tokenizer: Tokenizer) -> None:
     call = ToolCalls((("weather", PERSON), ('other "tool"', PERSON)), many=False)
-    forms = [JsonSchema(PERSON), Regex(r"^[a-c]{3}-\d\d$"), OneOf(("yes", 'no "é"\n')), call]
+    forms: list[Form] = [
+        JsonSchema(PERSON),
+        Regex(r"^[a-c]{3}-\d\d$"),
+        OneOf(("yes", 'no "é"\n')),
+        call,
+    ]
     for form in forms:
         player.backend.check_form(form)
     wishes = [ask(prompt(i), 120, form=form, temperature=1.0) for i, form in enumerate(forms)]
