@@ -19,7 +19,7 @@ from appliance.engine import remote as module
 from appliance.engine.remote import RemoteEngine
 from appliance.engine.remote_answer import Listing, Trouble, read
 from appliance.errors import EngineUnavailable, InvalidRequest
-from tests.engine.test_supervisor import seen
+from tests.engine.supervised import seen
 from tests.live import free_port
 from tests.scripted_engine import serving
 

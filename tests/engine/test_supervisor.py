@@ -2,91 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from appliance.engine import lives, watchdog
-from appliance.engine import supervisor as module
-from appliance.engine.orders import Order
-from appliance.engine.status import Engine, EngineStatus
 from appliance.engine.supervisor import Supervisor
 from appliance.errors import EngineUnavailable
+from tests.engine.supervised import READY, Choices, Make, seen
 
 pytestmark = pytest.mark.anyio
-
-READY = """
-say(event="listening", port=4711)
-say(event="progress", stage="load", done=1, total=4)
-say(event="ready", facts=dict(model=order["model"], backend="openvino", engine_version="1",
-    precision="gguf", context_length=100, kv_tokens=100, max_concurrency=2, capabilities=[]))
-"""
-PRELUDE = """
-import json, os, pathlib, sys
-order = json.loads(sys.stdin.readline())
-def say(**event): print(json.dumps(event), flush=True)
-"""
-
-
-class Choices:
-    """The given models, one after the other, each run by the same command."""
-
-    def __init__(self, command: tuple[str, ...], *models: str) -> None:
-        self._command = command
-        self._models = models
-        self._at = 0
-        self.asked: list[str] = []
-
-    def first(self) -> Order:
-        self._at = 0
-        return self._order()
-
-    def after_failure(self, code: str) -> Order | None:
-        self.asked.append(code)
-        self._at += 1
-        return self._order() if self._at < len(self._models) else None
-
-    def _order(self) -> Order:
-        model = self._models[self._at]
-        line = json.dumps({"model": model, "key": "k"})
-        return Order(self._command, line, model, "k", {"TEST_COLOUR": "blue"})
-
-
-Make = Callable[..., Supervisor]
-
-
-@pytest.fixture
-async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
-    monkeypatch.setattr(lives, "FIRST_PAUSE_SECONDS", 0.01)
-    made = []
-
-    def start(script: str, *models: str, idle_seconds: float | None = None) -> Supervisor:
-        choices = Choices((sys.executable, "-c", PRELUDE + script), *models or ("big",))
-        log = tmp_path / "logs" / "engine.log"
-        made.append(Supervisor(choices, log_path=log, idle_seconds=idle_seconds))
-        return made[-1]
-
-    yield start
-    for one in made:
-        await one.stop()
-
-
-async def seen(
-    engine: Engine, wanted: Callable[[EngineStatus], bool], seconds: float = 10
-) -> EngineStatus:
-    async with asyncio.timeout(seconds):
-        async for status in engine.changes():
-            if wanted(status):
-                return status
-    raise AssertionError
 
 
 async def test_it_tells_the_progress_and_then_where_to_send_work(make: Make) -> None:
@@ -269,120 +198,3 @@ pathlib.Path({str(note)!r}).write_text(str(child.pid))
     await engine.stop()
     with contextlib.suppress(psutil.NoSuchProcess):
         assert grandchild.wait(5) is None
-
-
-async def test_unloading_waits_for_running_answers_and_refuses_new_ones(make: Make) -> None:
-    engine = make(READY + "sys.stdin.read()")
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "ready")
-    pid = engine.pid
-    assert pid is not None
-    async with engine.lease() as endpoint:
-        assert endpoint.model == "big"
-        await engine.unload()
-        with pytest.raises(EngineUnavailable, match="engine load") as caught:
-            async with engine.lease():
-                pass
-        assert caught.value.retry_after == 60
-        assert engine.status.phase == "unloading"
-        assert psutil.pid_exists(pid)
-    status = await seen(engine, lambda s: s.phase == "unloaded")
-    assert not psutil.pid_exists(pid)
-    assert (engine.pid, status.facts, status.on_demand) == (None, None, False)
-    with pytest.raises(EngineUnavailable):
-        engine.endpoint()
-    await engine.load()
-    await seen(engine, lambda s: s.phase == "ready")
-    assert engine.status.restarts == 0
-
-
-async def test_answers_that_do_not_end_are_not_waited_for_for_ever(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.05)
-    engine = make(READY + "sys.stdin.read()")
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "ready")
-    async with engine.lease():
-        await engine.unload()
-        await seen(engine, lambda s: s.phase == "unloaded")
-
-
-async def test_unloading_cuts_a_load_short(make: Make) -> None:
-    engine = make('say(event="progress", stage="download", done=1, total=4)\nsys.stdin.read()')
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "loading")
-    await engine.unload()
-    await seen(engine, lambda s: s.phase == "unloaded")
-    assert engine.pid is None
-
-
-async def test_an_idle_engine_is_unloaded_and_loads_for_whoever_asks(make: Make) -> None:
-    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
-    await engine.start()
-    status = await seen(engine, lambda s: s.phase == "unloaded")
-    assert status.on_demand
-    assert status.facts is not None
-    assert "next request loads" in str(status.reason)
-
-    async def ask() -> str:
-        async with engine.lease() as endpoint:
-            return endpoint.model
-
-    assert list(await asyncio.gather(ask(), ask(), ask())) == ["big"] * 3
-    # It rests again, and again wakes.
-    await seen(engine, lambda s: s.phase == "unloaded")
-    assert await ask() == "big"
-    assert engine.status.restarts == 0
-
-
-async def test_an_engine_in_use_is_not_idle(make: Make) -> None:
-    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "ready")
-    async with engine.lease():
-        with pytest.raises(TimeoutError):
-            await seen(engine, lambda s: s.phase != "ready", seconds=0.3)
-    await seen(engine, lambda s: s.phase == "unloaded")
-
-
-async def test_unloaded_by_hand_does_not_load_by_itself(make: Make) -> None:
-    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "unloaded")
-    await engine.unload()
-    assert not engine.status.on_demand
-    with pytest.raises(EngineUnavailable):
-        async with engine.lease():
-            pass
-    assert engine.status.phase == "unloaded"
-
-
-async def test_who_waits_for_an_engine_that_cannot_load_is_told_why(
-    make: Make, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken"
-    failing = f"""
-if pathlib.Path({str(broken)!r}).exists():
-    say(event="failed", code="model_corrupt", message="hash is wrong")
-    sys.exit(1)
-"""
-    engine = make(failing + READY + "sys.stdin.read()", idle_seconds=0.05)
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "unloaded")
-    broken.touch()
-    with pytest.raises(EngineUnavailable, match="hash is wrong"):
-        async with engine.lease():
-            pass
-
-
-async def test_waiting_for_a_load_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAKE_SECONDS", 0.1)
-    engine = make(READY + "sys.stdin.read()", idle_seconds=0.05)
-    await engine.start()
-    await seen(engine, lambda s: s.phase == "unloaded")
-    monkeypatch.setattr(lives.Lives, "run", lambda self: asyncio.Event().wait())
-    with pytest.raises(EngineUnavailable, match="being loaded") as caught:
-        async with engine.lease():
-            pass
-    assert caught.value.retry_after

@@ -13,6 +13,13 @@ import pytest
 
 from appliance.engine.config import EngineConfig, ModelSource
 from appliance.engine.worker.folder import ModelFolder, open_folder
+from tests.engine.worker.openvino_fixtures import (  # noqa: F401, for all tests of the backend
+    backend,
+    opened,
+    say,
+    text_of,
+    tokenizer,
+)
 from tests.engine.worker.running import KEY, RunningWorker, running
 
 DEMO_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

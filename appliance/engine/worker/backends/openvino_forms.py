@@ -22,6 +22,7 @@ from openvino import opset13 as ops
 
 from appliance.engine.worker.forms import Form, JsonObject, JsonSchema, OneOf, Regex, ToolCalls
 from appliance.engine.worker.schema_check import check_form
+from appliance.engine.worker.schema_unions import with_closed_bounds
 from appliance.errors import InvalidRequest
 
 _Structured = genai.StructuredOutputConfig
@@ -62,7 +63,8 @@ def _calls(form: ToolCalls) -> genai.StructuredOutputConfig.TagsWithSeparator:
 
 
 def _json(schema: Mapping[str, Any]) -> str:
-    return json.dumps(schema, ensure_ascii=False)
+    # The library takes an integer that is bounded on one side only as not bounded at all.
+    return json.dumps(with_closed_bounds(schema), ensure_ascii=False)
 
 
 class FormCompiler:

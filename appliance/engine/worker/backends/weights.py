@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def load_model(
     """A model on the best device, with scaled-dot-product attention."""
     if threads:
         torch.set_num_threads(threads)
+    # It writes a line for each matrix product whose input is not fp16.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = best_device()
     return AutoModelForCausalLM.from_pretrained(
