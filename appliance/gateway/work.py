@@ -28,9 +28,8 @@ class Placed:
 class Begun:
     """The engine has taken the work, or an answer is given again.
 
-    `endpoint` and `engine_id` are how to reach
-    the work in the engine; None where there is none, or where the engine does not name it.
-    `cached_from` and `cache_age` are as in `Admitted`.
+    `endpoint` and `engine_id` are how to reach the work in the engine; None where there is none, or
+    where the engine does not name it. `cached_from` and `cache_age` are as in `Admitted`.
     """
 
     model: str

@@ -24,6 +24,16 @@ from appliance.engine.worker.tokenizer import TextTokenizer
 from tests.engine.worker.running import sse_payloads
 
 QWEN3_FORM = (Path(__file__).parent / "qwen3_form.jinja").read_text()
+PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
+CLOCK = {"type": "function", "function": {"name": "clock"}}
+TOOLS = [WEATHER, CLOCK]
+# Where forms hold from the first token on.
+OFF = "{% set enable_thinking = false %}" + QWEN3_FORM
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+SECOND = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
+USER = {"role": "user", "content": "Hi"}
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 PLACES = 4
 END_TOKEN = 2

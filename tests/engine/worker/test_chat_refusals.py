@@ -6,30 +6,17 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.worker.folder import ModelFolder
 from appliance.engine.worker.sampling import SAMPLING_PARAMETERS
 from appliance.engine.worker.tokenizer import TextTokenizer
 from tests.engine.worker.scripted import (
-    QWEN3_FORM,
+    CLOCK,
+    PLAIN,
+    TOOLS,
+    USER,
     serving,
 )
 
 pytestmark = pytest.mark.anyio
-PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-WEATHER = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-CLOCK = {"type": "function", "function": {"name": "clock"}}
-TOOLS = [WEATHER, CLOCK]
-# Where forms hold from the first token on.
-OFF = "{% set enable_thinking = false %}" + QWEN3_FORM
-CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
-SECOND = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
-USER = {"role": "user", "content": "Hi"}
-
-
-@pytest.fixture(scope="module")
-def tokenizer(demo_folder: ModelFolder) -> TextTokenizer:
-    return demo_folder.tokenizer()
 
 
 async def test_logit_bias(tokenizer: TextTokenizer) -> None:

@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.worker.folder import ModelFolder
 from appliance.engine.worker.forms import JsonObject, JsonSchema, OneOf, Regex, ToolCalls
 from appliance.engine.worker.tokenizer import TextTokenizer
 from appliance.errors import InvalidRequest
 from tests.engine.worker.scripted import (
+    CALL,
     CHAT,
-    QWEN3_FORM,
+    OFF,
+    PLAIN,
+    SCHEMA,
+    SECOND,
     TEXT,
+    TOOLS,
+    USER,
     Call,
     ScriptedBackend,
     delta_of,
@@ -22,21 +27,6 @@ from tests.engine.worker.scripted import (
 )
 
 pytestmark = pytest.mark.anyio
-PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-WEATHER = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-CLOCK = {"type": "function", "function": {"name": "clock"}}
-TOOLS = [WEATHER, CLOCK]
-# Where forms hold from the first token on.
-OFF = "{% set enable_thinking = false %}" + QWEN3_FORM
-CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
-SECOND = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
-USER = {"role": "user", "content": "Hi"}
-
-
-@pytest.fixture(scope="module")
-def tokenizer(demo_folder: ModelFolder) -> TextTokenizer:
-    return demo_folder.tokenizer()
 
 
 async def test_calls_are_answered_whole_and_streamed_alike(tokenizer: TextTokenizer) -> None:
