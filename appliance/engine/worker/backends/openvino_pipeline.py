@@ -86,8 +86,7 @@ def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
     config = genai.GenerationConfig()
     config.apply_chat_template = False
     config.max_new_tokens = ask.max_tokens
-    config.stop_token_ids = end_tokens
-    config.eos_token_id = min(end_tokens, default=-1)
+    _set_end(config, end_tokens)
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
     config.repetition_penalty = sampling.repetition_penalty
@@ -113,5 +112,13 @@ def piece_config() -> genai.GenerationConfig:
     config = genai.GenerationConfig()
     config.apply_chat_template = False
     config.max_new_tokens = 1
-    config.ignore_eos = True
+    _set_end(config, set())
     return config
+
+
+def _set_end(config: genai.GenerationConfig, end_tokens: set[int]) -> None:
+    """Left open, the library takes the end token of the model's tokenizer: none, where there is
+    no tokenizer, which it then refuses."""
+    config.stop_token_ids = end_tokens or {0}
+    config.eos_token_id = min(config.stop_token_ids)
+    config.ignore_eos = not end_tokens

@@ -8,14 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import openvino
 import openvino_genai as genai
 
-from appliance.engine.worker.backends.base import Ask, Scored, Step, TokenStream
+from appliance.engine.worker.backends.base import Ask, Step, TokenStream
 from appliance.engine.worker.backends.openvino_pipeline import (
     KV_BLOCK_TOKENS,
     TOKENS_PER_STEP,
@@ -29,6 +28,7 @@ from appliance.engine.worker.backends.openvino_prefill import (
     StepBudget,
     Turn,
 )
+from appliance.engine.worker.backends.openvino_running import Running
 from appliance.engine.worker.prefix_index import PrefixIndex
 from appliance.engine.worker.sampling import TokenSampling
 
@@ -37,21 +37,9 @@ _WARM_UP_TOKENS = 40
 _STEP_SECONDS = 0.18
 # How long a form that may not begin yet holds up a pipeline that has nothing else to do.
 _FORM_WAIT_SECONDS = 0.05
-_IGNORED = genai.GenerationStatus.IGNORED
-_FINISH: dict[Any, Literal["stop", "length"]] = {
-    genai.GenerationFinishReason.STOP: "stop",
-    genai.GenerationFinishReason.LENGTH: "length",
-}
 
 # A text says why the request failed.
 News = list[tuple[TokenStream, Step | str]]
-
-
-@dataclass(eq=False, slots=True)
-class _Running:
-    handle: Any
-    prefill: Prefill[TokenStream]
-    generated: list[int] = field(default_factory=list)
 
 
 class Requests:
@@ -68,7 +56,9 @@ class Requests:
         self._budget = StepBudget(
             block_tokens=KV_BLOCK_TOKENS, largest=TOKENS_PER_STEP, seconds=_STEP_SECONDS
         )
-        self._running: dict[TokenStream, _Running] = {}
+        self._running: dict[TokenStream, Running] = {}
+        # Those that had to make room, and what each has still to say.
+        self._resumed: dict[TokenStream, Ask] = {}
         self._piece: Any = None
         self._form_begins = False
         self._news: News = []
@@ -94,10 +84,11 @@ class Requests:
 
     def cancel(self, stream: TokenStream) -> None:
         self._lane.remove(stream)
+        self._resumed.pop(stream, None)
         running = self._running.pop(stream, None)
         if running is not None:
             running.handle.cancel()
-            self._remember(stream, running)
+            self._remember(running)
             if not self._running:
                 # The library lets go of a cancelled request in its next step.
                 self._pipeline.step()
@@ -146,7 +137,7 @@ class Requests:
         """False: the library refused this one request; the others are not touched."""
         prefill = turn.prefill
         stream = prefill.owner
-        ask = stream.ask
+        ask = self._resumed.get(stream, stream.ask)
         prefill.computed += turn.tokens
         try:
             if not turn.whole:
@@ -160,7 +151,7 @@ class Requests:
             self._lane.remove(stream)
             self._news.append((stream, str(error)))
             return False
-        self._running[stream] = _Running(handle, prefill)
+        self._running[stream] = Running(handle, prefill, ask)
         return True
 
     def _submit(self, prompt: Sequence[int], config: genai.GenerationConfig) -> Any:
@@ -192,38 +183,36 @@ class Requests:
     def _collect(self) -> None:
         """New tokens of every running request; those that have ended are no longer running."""
         for stream, running in list(self._running.items()):
-            tokens, scores, reason = _read(running.handle)
-            if tokens and not running.generated:
-                stream.cached_tokens = running.prefill.length - running.prefill.computed
+            first = not running.generated
+            step = running.read()
+            if first and running.generated:
+                if stream not in self._resumed:
+                    stream.cached_tokens = running.prefill.length - running.prefill.computed
                 self._index.remember(running.prefill.chain)
-            running.generated += tokens
-            finish = _FINISH.get(reason)
-            ignored = not tokens and running.handle.get_status() == _IGNORED
-            if tokens or finish:
-                wanted = scores if stream.ask.top_logprobs is not None else ()
-                self._news.append((stream, Step(tokens, finish, wanted)))
-            elif ignored:
-                self._news.append((stream, "The request does not fit into the KV cache."))
-            if finish or ignored:
+            if step.tokens or step.finish_reason:
+                self._news.append((stream, step))
+            if step.finish_reason:
                 del self._running[stream]
-                self._remember(stream, running)
+                self._resumed.pop(stream, None)
+                self._remember(running)
+            elif running.dropped:
+                del self._running[stream]
+                self._begin_again(stream, running)
 
-    def _remember(self, stream: TokenStream, running: _Running) -> None:
-        """The answer, whose last token was never read, may be the beginning of the next prompt."""
+    def _begin_again(self, stream: TokenStream, running: Running) -> None:
+        """Behind the others. Who began again and said nothing has no room even so."""
+        rest = running.rest()
+        if rest is None or (stream in self._resumed and not running.generated):
+            self._resumed.pop(stream, None)
+            self._news.append((stream, "The request does not fit into the KV cache."))
+            return
+        self._resumed[stream] = rest
+        self._index.forget(running.prefill.chain)
+        self._lane.add(Prefill(stream, len(rest.prompt), self._index.chain(rest.prompt)))
+
+    def _remember(self, running: Running) -> None:
+        """The answer may be the beginning of the next prompt."""
         before = running.prefill.chain
         if running.generated:
-            rest = stream.ask.prompt[len(before) * KV_BLOCK_TOKENS :]
-            self._index.remember(self._index.chain([*rest, *running.generated[:-1]], before))
-
-
-def _read(handle: Any) -> tuple[list[int], list[Scored], Any]:
-    """Tokens, their scores, and the reason if the last one ended the answer."""
-    tokens: list[int] = []
-    scores: list[Scored] = []
-    reason: Any = None
-    while handle.can_read():
-        output = handle.read()[0]
-        tokens += output.generated_ids
-        scores += [Scored(logprob, []) for logprob in output.generated_log_probs]
-        reason = output.finish_reason
-    return tokens, scores, reason
+            rest = running.beyond(len(before) * KV_BLOCK_TOKENS)
+            self._index.remember(self._index.chain(rest, before))
