@@ -9,7 +9,7 @@ from datetime import datetime
 from appliance.errors import SetupError
 from appliance.ledger.database import Database
 from appliance.ledger.keys import KeyStore
-from appliance.ledger.tables import ApiKey
+from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
 from appliance.settings import Settings
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.ledger.keys import KeyStore
-from appliance.ledger.tables import ApiKey
+from appliance.ledger.tables_keys import ApiKey
 
 KeyObject = dict[str, Any]
 

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from appliance.errors import NotAuthenticated, PermissionDenied
 from appliance.gateway.origin import is_sent_by_another_site
 from appliance.ledger.keys import KeyStore
-from appliance.ledger.tables import OWNER, ApiKey
+from appliance.ledger.tables import OWNER
+from appliance.ledger.tables_keys import ApiKey
 
 FORWARDING_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
 # SDKs insist on a key, so people write one of these where none is needed. They count as no key.

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_
 from sqlmodel import col
 
 from appliance.errors import InvalidRequest
-from appliance.ledger.tables import Conversation, ConversationMessage
+from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationRow
 
 

@@ -15,7 +15,7 @@ from appliance.errors import NotFound
 from appliance.ledger.conversation_list import cursor, page_of_conversations
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
-from appliance.ledger.tables import Conversation, ConversationMessage, MessageStatus
+from appliance.ledger.tables_chat import Conversation, ConversationMessage, MessageStatus
 from appliance.ledger.views import ConversationDetail, ConversationPage, ConversationRow
 from appliance.ledger.writer import Writer
 

@@ -21,7 +21,7 @@ from appliance.errors import NotFound
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
 from appliance.ledger.key_rules import check_expiry, checked_name, checked_rate, taken
-from appliance.ledger.tables import ApiKey
+from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
 
 SECRET_PREFIX = "sk-appl-"  # noqa: S105 - what every secret begins with is none

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from appliance.errors import SetupError
 from appliance.ledger.migrations import HEAD
-from appliance.ledger.tables import metadata
+from appliance.ledger.schema import metadata
 
 if TYPE_CHECKING:
     from appliance.ledger.database import Database

@@ -16,7 +16,8 @@ from sqlmodel import Session, col, insert, update
 
 from appliance.domain import Timings, Usage
 from appliance.ledger.database import changed_rows
-from appliance.ledger.tables import ConversationMessage, GenerationRecord, RequestRecord
+from appliance.ledger.tables import GenerationRecord, RequestRecord
+from appliance.ledger.tables_chat import ConversationMessage
 from appliance.ledger.writer import Writer
 
 INTERRUPTED = "interrupted"

@@ -8,20 +8,15 @@ Everything is nullable that is not known when a row is opened: an open request h
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, Index, text
 from sqlmodel import Field, SQLModel
 
 from appliance.ledger.columns import PlainText, UtcDateTime
 
-KeyState = Literal["active", "expired", "revoked"]
-MessageStatus = Literal["done", "streaming", "stopped", "failed"]
-
 OWNER = "owner"
-
-metadata = SQLModel.metadata
 
 
 class RequestRecord(SQLModel, table=True):
@@ -89,73 +84,3 @@ class GenerationRecord(SQLModel, table=True):
     tool_calls: Any = Field(default=None, nullable=True, sa_type=JSON(none_as_null=True))
     # No foreign key: the row stays an answer given again when the first one is swept away.
     cached_from: str | None = Field(default=None, sa_type=PlainText)
-
-
-class ApiKey(SQLModel, table=True):
-    """A named key. The secret itself is nowhere: `hash` is its SHA-256."""
-
-    __tablename__ = "api_key"
-
-    id: str = Field(primary_key=True, sa_type=PlainText)
-    name: str = Field(unique=True, sa_type=PlainText)
-    prefix: str = Field(sa_type=PlainText)
-    hash: str = Field(unique=True, sa_type=PlainText)
-    is_admin: bool = False
-    rate: str | None = Field(default=None, sa_type=PlainText)
-    created_at: datetime = Field(sa_type=UtcDateTime)
-    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-
-    @property
-    def state(self) -> KeyState:
-        """What the key is worth now. Revoking outweighs expiry."""
-        if self.revoked_at is not None:
-            return "revoked"
-        if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
-            return "expired"
-        return "active"
-
-
-class Conversation(SQLModel, table=True):
-    """A chat of one person. A deleted one keeps its row, without title and messages."""
-
-    __tablename__ = "conversation"
-    __table_args__ = (Index("conversation_by_owner", "owner", "updated_at", "id"),)
-
-    id: str = Field(primary_key=True, sa_type=PlainText)
-    owner: str = Field(sa_type=PlainText)
-    title: str = Field(sa_type=PlainText)
-    created_at: datetime = Field(sa_type=UtcDateTime)
-    updated_at: datetime = Field(sa_type=UtcDateTime)
-    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-
-
-class ConversationMessage(SQLModel, table=True):
-    """One turn of a chat, as the page shows it; an answer points at its request."""
-
-    __tablename__ = "message"
-    __table_args__ = (
-        Index("message_by_conversation", "conversation_id", "id"),
-        Index("message_by_request", "request_id"),
-        Index(
-            "message_streaming",
-            "id",
-            sqlite_where=text("status = 'streaming'"),
-            postgresql_where=text("status = 'streaming'"),
-        ),
-    )
-
-    id: str = Field(primary_key=True, sa_type=PlainText)
-    conversation_id: str = Field(
-        foreign_key="conversation.id", ondelete="CASCADE", sa_type=PlainText
-    )
-    role: str = Field(sa_type=PlainText)
-    content: str = Field(sa_type=PlainText)
-    reasoning: str | None = Field(default=None, sa_type=PlainText)
-    status: str = Field(sa_type=PlainText)
-    error: str | None = Field(default=None, sa_type=PlainText)
-    request_id: str | None = Field(
-        default=None, foreign_key="request.id", ondelete="SET NULL", sa_type=PlainText
-    )
-    created_at: datetime = Field(sa_type=UtcDateTime)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from appliance.ledger.tables import (
-    Conversation,
-    ConversationMessage,
-    GenerationRecord,
-    RequestRecord,
-)
+from appliance.ledger.tables import GenerationRecord, RequestRecord
+from appliance.ledger.tables_chat import Conversation, ConversationMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Form, Response
 from fastapi.responses import PlainTextResponse
 
 from appliance.errors import InvalidRequest
-from appliance.ledger.tables import ConversationMessage
+from appliance.ledger.tables_chat import ConversationMessage
 from appliance.web.chat_asking import at_rest, check_prompt, put_question, start_answer
 from appliance.web.chat_messages import bubble, title_of
 from appliance.web.chat_views import (

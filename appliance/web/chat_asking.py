@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.domain import GenerationRequest, Message, Sampling
 from appliance.errors import InvalidRequest
-from appliance.ledger.tables import ConversationMessage
+from appliance.ledger.tables_chat import ConversationMessage
 from appliance.ledger.views import ConversationDetail
 from appliance.web.chat_messages import for_model, keeper
 from appliance.web.page import Page

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from appliance.domain import Message, Phrase
 from appliance.errors import ContextExceeded
 from appliance.ledger.conversations import Conversations
-from appliance.ledger.tables import ConversationMessage, MessageStatus
+from appliance.ledger.tables_chat import ConversationMessage, MessageStatus
 from appliance.web import markdown
 from appliance.web.run import Keep, Run, State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.errors import NotFound
-from appliance.ledger.tables import Conversation, ConversationMessage
+from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail, ConversationPage
 from appliance.web.chat_messages import Bubble, bubble
 from appliance.web.page import Page

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, Response
 
 from appliance.domain import Phrase
 from appliance.errors import InvalidRequest, PermissionDenied
-from appliance.ledger.tables import ApiKey
+from appliance.ledger.tables_keys import ApiKey
 from appliance.web.page import Page, PageDep, PageRoute
 
 router = APIRouter(route_class=PageRoute)

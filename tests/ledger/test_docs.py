@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.domain import Timings
-from appliance.ledger.tables import metadata
+from appliance.ledger.schema import metadata
 from tests.ledger.support import Ledger
 
 pytestmark = pytest.mark.anyio

@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 from appliance.errors import SetupError
 from appliance.ledger.database import Database
 from appliance.ledger.migrations import HEAD
-from appliance.ledger.tables import metadata
+from appliance.ledger.schema import metadata
 from tests.ledger.support import Ledger, url_of
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from sqlmodel import col, update
 
-from appliance.ledger.tables import ApiKey
+from appliance.ledger.tables_keys import ApiKey
 from appliance.web.login import local_path
 from tests.web.reading import english_words
 from tests.web.site import Site

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from appliance.ledger.tables import metadata
+from appliance.ledger.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

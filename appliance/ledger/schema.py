@@ -1,0 +1,11 @@
+"""All tables in one place, for migrations and for whoever compares."""
+
+from __future__ import annotations
+
+from sqlmodel import SQLModel
+
+from appliance.ledger import tables, tables_chat, tables_keys
+
+__all__ = ["metadata", "tables", "tables_chat", "tables_keys"]
+
+metadata = SQLModel.metadata
