@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,16 @@ def test_capabilities_are_what_the_backend_can(opened: OpenedModel) -> None:
     assert capabilities >= {*CAPABILITY.values(), "logprobs", "temperature", "seed"}
     assert not capabilities & {"top_logprobs", "logit_bias", "adapters"}
     assert not OpenVinoBackend(opened, []).capabilities & set(CAPABILITY.values())
+
+
+async def test_a_model_without_an_end_token_speaks_until_the_length(opened: OpenedModel) -> None:
+    endless = OpenVinoBackend(opened, [])
+    endless.start(asyncio.get_running_loop(), lambda error: pytest.fail(str(error)))
+    answer = Answer(endless, random_prompt(20, 5), max_tokens=6)
+    await answer
+    endless.close()
+    assert len(answer.tokens) == 6
+    assert answer.steps[-1].finish_reason == "length"
 
 
 # --- sampling

@@ -1,0 +1,119 @@
+"""Requests that the library drops because its cache is full: they begin again, or are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import openvino_genai as genai
+import pytest
+
+from appliance.engine.worker.backends.base import BackendFailed
+from appliance.engine.worker.backends.openvino import OpenVinoBackend
+from appliance.engine.worker.backends.openvino_pipeline import OpenedModel
+from appliance.engine.worker.forms import OneOf
+from tests.engine.worker.openvino_parts import BOUND_SECONDS, END, Answer, random_prompt
+
+pytestmark = pytest.mark.anyio
+
+COUNTING = ", ".join(str(number % 10) for number in range(40)) + ","
+
+
+class Dropped:
+    """A handle whose request is dropped after `after` tokens, as the library does it: its status
+    says so, and the reader is woken with nothing to read."""
+
+    def __init__(self, handle: Any, after: int) -> None:
+        self._handle = handle
+        self._left = after
+        self._woken = False
+
+    def _is_over(self) -> bool:
+        return self._left <= 0
+
+    def can_read(self) -> bool:
+        if self._is_over():
+            return not self._woken
+        return bool(self._handle.can_read())
+
+    def read(self) -> Any:
+        if self._is_over():
+            self._woken = True
+            self._handle.cancel()
+            return {}
+        outputs = self._handle.read()
+        self._left -= sum(len(each.generated_ids) for each in outputs.values())
+        return outputs
+
+    def get_status(self) -> Any:
+        if self._is_over() and self._woken:
+            return genai.GenerationStatus.IGNORED
+        return self._handle.get_status()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+
+class Full:
+    """The real pipeline, which drops its first requests: one after each count of tokens."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self.drops: list[int] = []
+
+    def add_request(self, number: int, ids: Any, config: Any) -> Any:
+        handle = self._pipeline.add_request(number, ids, config)
+        piece = config.max_new_tokens == 1
+        return Dropped(handle, self.drops.pop(0)) if self.drops and not piece else handle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+
+@pytest.fixture
+def full(opened: OpenedModel) -> Full:
+    return Full(opened.pipeline)
+
+
+@pytest.fixture
+async def backend(opened: OpenedModel, full: Full) -> AsyncIterator[OpenVinoBackend]:
+    backend = OpenVinoBackend(replace(opened, pipeline=full), END)
+    backend.start(asyncio.get_running_loop(), lambda error: pytest.fail(str(error)))
+    async with asyncio.timeout(BOUND_SECONDS):
+        yield backend
+    backend.close()
+
+
+async def test_a_dropped_request_says_what_it_would_have_said(
+    backend: OpenVinoBackend, full: Full, say: Callable[..., list[int]]
+) -> None:
+    prompt = say(COUNTING)
+    plain = Answer(backend, prompt, max_tokens=24)
+    await plain
+    full.drops = [5, 3]
+    again = Answer(backend, prompt, max_tokens=24)
+    await again
+    assert again.tokens == plain.tokens
+    assert full.drops == []
+    assert again.steps[-1].finish_reason == plain.steps[-1].finish_reason
+
+
+async def test_who_finds_no_room_even_alone_is_told(backend: OpenVinoBackend, full: Full) -> None:
+    full.drops = [0, 0]
+    with pytest.raises(BackendFailed, match="does not fit"):
+        await Answer(backend, random_prompt(20, 1))
+    await Answer(backend, random_prompt(20, 2))
+
+
+async def test_a_form_cannot_begin_in_the_middle(backend: OpenVinoBackend, full: Full) -> None:
+    form = OneOf(("one two three four five six", "seven eight nine ten eleven twelve"))
+    full.drops = [3]
+    with pytest.raises(BackendFailed, match="does not fit"):
+        await Answer(backend, random_prompt(20, 3), form=form, max_tokens=30)
+    full.drops = [0]
+    whole = Answer(backend, random_prompt(20, 3), form=form, max_tokens=30)
+    await whole
+    assert full.drops == []
+    assert whole.tokens
