@@ -12,6 +12,7 @@ from appliance.api.openai_schemas import ChatCompletionRequest, CompletionReques
 from appliance.api.parts import ApiParts
 from appliance.api.streams import EventStream, admitted, encoded, while_connected
 from appliance.api.whole import whole
+from appliance.gateway.context import Origin
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 
@@ -47,7 +48,11 @@ async def _answer(
     wish = body.generation_request(adapter)
     request_id = record_of(request).id
     events = parts.gateway.run(
-        wish, caller, request_id=request_id, use_cache=may_use_cache(request)
+        wish,
+        caller,
+        request_id=request_id,
+        use_cache=may_use_cache(request),
+        origin=Origin(dialect="openai"),
     )
     if not body.stream:
         answer = await while_connected(request, whole(events, wish.choices))

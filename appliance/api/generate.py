@@ -25,6 +25,7 @@ from appliance.domain import (
     TextDelta,
 )
 from appliance.errors import ApplianceError
+from appliance.gateway.context import Origin
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 
@@ -89,7 +90,13 @@ def router(parts: ApiParts) -> APIRouter:
         adapter = parts.check_model(body.model)
         wish = body.generation_request(adapter)
         request_id, use_cache = record_of(request).id, may_use_cache(request)
-        events = parts.gateway.run(wish, caller, request_id=request_id, use_cache=use_cache)
+        events = parts.gateway.run(
+            wish,
+            caller,
+            request_id=request_id,
+            use_cache=use_cache,
+            origin=Origin(dialect="generate"),
+        )
         if body.stream:
             return await _streamed(request, events)
         answer = await while_connected(request, whole(events))

@@ -24,6 +24,7 @@ from appliance.engine.status import Engine
 from appliance.errors import NotFound
 from appliance.gateway.account import Account, parameters, written_input
 from appliance.gateway.cache import AnswerCache, cache_key
+from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
@@ -41,6 +42,7 @@ class _Asked:
     request: GenerationRequest
     caller: Caller
     account: Account
+    origin: Origin
     cache_key: str | None = None
     begun: Begun | None = None
 
@@ -78,15 +80,17 @@ class Gateway:
         *,
         request_id: str,
         use_cache: bool = True,
+        origin: Origin = UNNAMED,
     ) -> AsyncGenerator[Event, None]:
         """Yield `Admitted`, deltas and a `ChoiceFinished` for each choice, `Finished`.
 
         A refusal is raised before `Admitted`, so that it still has a status code; a failure after
         it is an EngineFailed. Closing the generator cancels the work in the engine, unless the
         same caller's identical request waits for the same answer. `use_cache` false: the answer
-        is computed for this request alone, and not kept.
+        is computed for this request alone, and not kept. `origin` goes into the row.
         """
-        asked = _Asked(new_id(), request_id, request, caller, Account(request.choices))
+        account = Account(request.choices)
+        asked = _Asked(new_id(), request_id, request, caller, account, origin)
         self._open(asked)
         try:
             await self._limits.check(caller)
@@ -145,6 +149,11 @@ class Gateway:
                 self._running[asked.id] = asked
                 return Admitted(asked.id, model, account.queue_ms, cached_from, age)
 
+    def _keeps_content(self, asked: _Asked) -> bool:
+        """Everyone has a say, and one no is enough: the settings, the caller, the occasion."""
+        wished = asked.caller.log_content == "full" and asked.origin.keep_content
+        return self._keep_content and wished
+
     def _open(self, asked: _Asked) -> None:
         facts = self._engine.status.facts
         self._log.open_generation(
@@ -154,11 +163,11 @@ class Gateway:
             precision=facts.precision if facts else "",
             engine=facts.backend if facts else "",
             parameters=parameters(asked.request),
-            input=written_input(asked.request) if self._keep_content else "",
+            input=written_input(asked.request) if self._keeps_content(asked) else "",
         )
 
     def _close(self, asked: _Asked) -> None:
-        account, keep = asked.account, self._keep_content
+        account, keep = asked.account, self._keeps_content(asked)
         self._log.close_generation(
             asked.id,
             output=account.output() if keep else "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from appliance.ledger.recorder import Recorder
 
 UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics", "/status/live")
 LONGEST_CLIENT_ID = 200
+LOG_CONTENT_HEADER = "x-log-content"
 
 
 @dataclass(slots=True)
@@ -110,7 +111,10 @@ async def identify(
     request: Request,
     session_key_id: Callable[[Request], str | None] = lambda _: None,
 ) -> Caller:
-    """The caller of an HTTP request, noted in its ledger row. Raises as `Identity.identify`."""
+    """The caller of an HTTP request, noted in its ledger row. Raises as `Identity.identify`.
+
+    With `X-Log-Content: off` or `metadata` the caller asks that only metadata is recorded.
+    """
     connection = Connection(
         client_ip=request.client.host if request.client else "",
         method=request.method,
@@ -119,4 +123,6 @@ async def identify(
     )
     caller = await identity.identify(connection)
     record_of(request).key_name = caller.name
+    if request.headers.get(LOG_CONTENT_HEADER, "").strip().lower() in ("off", "metadata"):
+        return replace(caller, log_content="metadata")
     return caller

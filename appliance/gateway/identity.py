@@ -29,13 +29,17 @@ PLACEHOLDER_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who a request is for. `rate` is the key's own limit, such as `60/minute`."""
+    """Who a request is for. `rate` is the key's own limit, such as `60/minute`.
+
+    `log_content` "metadata": neither what is asked nor what is answered is recorded.
+    """
 
     name: str
     is_admin: bool
     client_ip: str
     via: Literal["owner", "key", "session"]
     rate: str | None = None
+    log_content: Literal["full", "metadata"] = "full"
 
 
 @dataclass(frozen=True, slots=True)
