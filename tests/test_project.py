@@ -33,7 +33,16 @@ LOADED_BY_NAME = {
 }
 """Requirements that no file of ours imports, and who does."""
 
-TOOLS = {"import-linter", "mypy", "pre-commit", "pytest-timeout", "ruff", "types-pygments"}
+TOOLS = {
+    "detect-secrets",
+    "import-linter",
+    "mypy",
+    "pip-audit",
+    "pre-commit",
+    "pytest-timeout",
+    "ruff",
+    "types-pygments",
+}
 
 
 def python_files(*folders: str) -> Iterator[Path]:
