@@ -57,11 +57,11 @@ def pieces(word: str, rest: str, body: dict[str, Any]) -> list[bytes]:
     raw, choices = "prompt" in body, body.get("n") or 1
     match word:
         case "say":
-            return [_said(one + " ", raw, i) for one in rest.split() for i in range(choices)]
+            return [said(one + " ", raw, i) for one in rest.split() for i in range(choices)]
         case "text":
-            return [_said(rest, raw)]
+            return [said(rest, raw)]
         case "think":
-            return [delta(reasoning_content="hm", reasoning="hm"), _said("think ", raw)]
+            return [delta(reasoning_content="hm", reasoning="hm"), said("think ", raw)]
         case "call":
             return _call(*rest.split(" ", 1))
         case "calls":
@@ -74,12 +74,12 @@ def pieces(word: str, rest: str, body: dict[str, Any]) -> list[bytes]:
             something = sse({"choices": [{"delta": {"content": rest}}], "usage": None})
             return [b": ping\r\n\r\n", nothing, something]
         case "nonsense":
-            return [_said("nonsense ", raw), b"data: " + rest.encode() + b"\n\n"]
+            return [said("nonsense ", raw), b"data: " + rest.encode() + b"\n\n"]
         case _:
-            return [_said(word + " ", raw)]
+            return [said(word + " ", raw)]
 
 
-def _said(text: str, raw: bool, index: int = 0) -> bytes:
+def said(text: str, raw: bool, index: int = 0) -> bytes:
     return chunk({"index": index, **({"text": text} if raw else {"delta": {"content": text}})})
 
 

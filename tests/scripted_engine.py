@@ -1,17 +1,20 @@
 """An OpenAI-compatible server with exact tokens and exact faults, on a real loopback socket.
 
-What it does is chosen by the last user message (or the raw prompt): one of the words of
-`tests.scripted_answers`, or
+What it does is chosen by the last user message (or the raw prompt, or what a page has fenced in
+it): one of the words of `tests.scripted_answers`, or
 
     refuse N       answers with status N in OpenAI's envelope
     refuse N JSON  … with this body
     long           refused as context_length_exceeded, with the numbers
     page           a page for people, with status 200
+    endless        counts, fifty numbers a second, until the client leaves
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -25,12 +28,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from appliance.engine.config import Endpoint
-from tests.scripted_answers import end, pieces
+from tests.scripted_answers import end, pieces, said
 from tests.waiting import until
 
 KEY = "engine-key"
 MODEL = "scripted"
 ANSWER_ID = "scripted-answer"
+FENCED = re.compile(r"(?:<(\w+)>|(```+)\w*)\n(?P<inside>.*?)\n(?:</\1>|\2)", re.DOTALL)
 
 
 class ScriptedEngine:
@@ -68,6 +72,8 @@ class ScriptedEngine:
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _refusal(401, "wrong key")
         prompt = body.get("prompt") or body["messages"][-1]["content"]
+        if fenced := FENCED.match(prompt):
+            prompt = fenced["inside"]
         word, _, rest = prompt.partition(" ")
         if word == "refuse":
             status, _, said = rest.partition(" ")
@@ -110,6 +116,10 @@ class ScriptedEngine:
             self.running -= 1
 
     async def _script(self, word: str, rest: str, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        if word == "endless":
+            for number in itertools.count(1):
+                yield said(f"{number} ", "prompt" in body)
+                await asyncio.sleep(0.02)
         for piece in pieces(word, rest, body):
             yield piece
         if word == "wait":

@@ -1,4 +1,4 @@
-"""Real Chromium over a real appliance."""
+"""Real Chromium over a real appliance, whose engine says exactly what a test asks it to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from tests.live import appliance
+from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = [
@@ -26,10 +27,28 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="session")
-def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An appliance whose small context ends every answer soon, however the model rambles."""
+def answering() -> Iterator[ScriptedEngine]:
+    with scripted_engine() as running:
+        yield running
+
+
+@pytest.fixture
+def engine(answering: ScriptedEngine) -> Iterator[ScriptedEngine]:
+    """The engine below, for a test that lets an answer `wait` and then releases it."""
+    answering.release.clear()
+    yield answering
+    answering.release.set()
+
+
+@pytest.fixture(scope="session")
+def live_url(answering: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An appliance on a scripted engine: no test depends on what a model happens to say.
+
+    What is asked begins with the script of its answer: `say A B`, `text …`, `endless`.
+    """
     folder = tmp_path_factory.mktemp("browser")
-    with appliance(folder, "--model", "demo", "--context-length", "512") as running:
+    remote = ("--engine", "remote", "--engine-url", answering.url, "--engine-key", KEY)
+    with appliance(folder, *remote) as running:
         running.wait_ready()
         yield running.url
 

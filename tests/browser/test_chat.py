@@ -8,11 +8,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE
+from tests.scripted_engine import ScriptedEngine
 
 pytestmark = pytest.mark.browser
 
-LONG = "Tell me a very long story about a lighthouse keeper and the sea."
-SHORT = "Say hello."
+LONG = "endless story about a lighthouse keeper"
+SHORT = "say Hello dear reader"
 MILLISECONDS = 60_000
 
 
@@ -40,13 +41,15 @@ def scrolls_sideways(page: Page) -> bool:
     return bool(page.evaluate("document.scrollingElement.scrollWidth > innerWidth"))
 
 
-def test_an_answer_grows_and_ends(page: Page) -> None:
-    ask(page, SHORT)
-    expect(page.locator(".question")).to_have_text(re.compile(SHORT))
+def test_an_answer_grows_and_ends(page: Page, engine: ScriptedEngine) -> None:
+    ask(page, "wait for it")
+    expect(page.locator(".question")).to_have_text(re.compile("wait for it"))
+    expect(page.locator(".stream .prose")).to_have_text("wait")
+    engine.release.set()
     expect(page.get_by_role("button", name="Another answer")).to_be_visible(timeout=MILLISECONDS)
-    assert words_shown(page) > 0
+    expect(page.locator(".answer .prose")).to_have_text("wait")
     expect(page.locator(".stream")).to_have_count(0)
-    expect(page.locator("#chats")).to_contain_text(SHORT)
+    expect(page.locator("#chats")).to_contain_text("wait for it")
     expect(page.locator("#announce")).to_have_text("The answer is complete.")
 
 
@@ -81,21 +84,25 @@ def test_a_closed_tab_does_not_end_it_and_a_new_one_goes_on(
 def test_it_goes_on_within_one_conversation(page: Page) -> None:
     ask(page, SHORT)
     expect(page.locator(".message-actions")).to_have_count(1, timeout=MILLISECONDS)
-    page.fill("#prompt", "And goodbye?")
+    page.fill("#prompt", "say And goodbye?")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("Please.")
     page.keyboard.press("Enter")
-    expect(page.locator(".question").last).to_contain_text("And goodbye?\nPlease.")
+    expect(page.locator(".question").last).to_contain_text("say And goodbye?\nPlease.")
     expect(page.locator("#prompt")).to_have_value("")
     expect(page.locator(".answer")).to_have_count(2)
     expect(page.locator(".message-actions")).to_have_count(2, timeout=MILLISECONDS)
 
 
-def test_another_answer_takes_the_place_of_the_last(page: Page) -> None:
-    ask(page, SHORT)
+def test_another_answer_takes_the_place_of_the_last(page: Page, engine: ScriptedEngine) -> None:
+    engine.release.set()
+    ask(page, "wait for it")
     another = page.get_by_role("button", name="Another answer")
-    another.click(timeout=MILLISECONDS)
+    expect(another).to_be_visible(timeout=MILLISECONDS)
+    engine.release.clear()
+    another.click()
     expect(page.locator(".stream")).to_have_count(1)
+    engine.release.set()
     expect(another).to_be_visible(timeout=MILLISECONDS)
     expect(page.locator(".answer")).to_have_count(1)
 
