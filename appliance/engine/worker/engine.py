@@ -56,6 +56,11 @@ class Engine:
         """Begin to take jobs, on this loop."""
         self._backend.start(loop, on_fatal)
 
+    @property
+    def silent_seconds(self) -> float:
+        """How long the library has had work and finished no step of it."""
+        return self._backend.pulse.silent_seconds
+
     def close(self) -> None:
         """Stop the library's thread. Jobs that still run may never end."""
         self._backend.close()

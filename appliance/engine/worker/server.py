@@ -20,6 +20,9 @@ from appliance.engine.worker.token_routes import TokenRoutes
 from appliance.engine.worker.wire import error_body
 from appliance.errors import ApplianceError, NotAuthenticated, NotFound
 
+# A step of the slowest machine here, the longest prompt read in one go, takes some minutes.
+STALL_SECONDS = 600.0
+
 
 def create_app(slot: Slot, key: str) -> ASGIApp:
     """The worker's application. `slot` is filled later; until then answers are 503."""
@@ -30,7 +33,11 @@ def create_app(slot: Slot, key: str) -> ASGIApp:
         return JSONResponse({"object": "list", "data": _model_cards(slot.get().facts)})
 
     async def health(request: Request) -> JSONResponse:
-        return JSONResponse({"status": "loading" if slot.engine is None else "ready"})
+        if slot.engine is None:
+            return JSONResponse({"status": "loading"})
+        if slot.engine.silent_seconds > STALL_SECONDS:
+            return JSONResponse({"status": "stalled"}, status_code=503)
+        return JSONResponse({"status": "ready"})
 
     async def answer_now(request: Request) -> Response:
         _hurry(running, request.path_params["id"])

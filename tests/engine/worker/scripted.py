@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.engine.config import EngineFacts
 from appliance.engine.worker.backends.base import Ask, OnFatal, Scored, Step, TokenStream
+from appliance.engine.worker.backends.pulse import Pulse
 from appliance.engine.worker.engine import Engine
 from appliance.engine.worker.forms import CAPABILITY, Form
 from appliance.engine.worker.generation import Slot
@@ -65,6 +66,7 @@ class ScriptedBackend:
         self.checked: list[Form] = []
         self.refused: Exception | None = None
         self.running: set[TokenStream] = set()
+        self.pulse = Pulse(lambda: bool(self.running))
         self.paused = asyncio.Event()
         self._resume = asyncio.Event()
         self._tokenizer = tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from appliance.engine.worker.backends.openvino import OpenVinoBackend
 from appliance.engine.worker.backends.openvino_pipeline import OpenedModel
 from appliance.engine.worker.forms import OneOf
 from tests.engine.worker.openvino_parts import BOUND_SECONDS, END, Answer, random_prompt
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -117,3 +119,33 @@ async def test_a_form_cannot_begin_in_the_middle(backend: OpenVinoBackend, full:
     await whole
     assert full.drops == []
     assert whole.tokens
+
+
+class Hung:
+    """The real pipeline; a step takes as long as the test wants."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self.go_on = threading.Event()
+
+    def step(self) -> None:
+        self.go_on.wait(BOUND_SECONDS)
+        self._pipeline.step()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+
+async def test_a_step_that_does_not_end_is_silence_and_no_work_is_none(
+    opened: OpenedModel,
+) -> None:
+    hung = Hung(opened.pipeline)
+    backend = OpenVinoBackend(replace(opened, pipeline=hung), END)
+    backend.start(asyncio.get_running_loop(), lambda error: pytest.fail(str(error)))
+    assert backend.pulse.silent_seconds == 0
+    answer = Answer(backend, random_prompt(20, 4), max_tokens=2)
+    await until(lambda: backend.pulse.silent_seconds > 0.1)
+    hung.go_on.set()
+    await answer
+    await until(lambda: backend.pulse.silent_seconds == 0)
+    backend.close()

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from appliance.engine.worker.backends.pulse import Pulse
 from appliance.engine.worker.forms import Form
 from appliance.engine.worker.sampling import TokenSampling
 
@@ -109,6 +110,7 @@ class Backend(Protocol):
 
     capabilities: frozenset[str]
     engine_version: str
+    pulse: Pulse
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         """Begin to work. When the library dies: every stream fails, then `on_fatal` is called."""

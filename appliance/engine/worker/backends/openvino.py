@@ -19,6 +19,7 @@ import openvino_genai as genai
 from appliance.engine.worker.backends.base import OnFatal, TokenStream
 from appliance.engine.worker.backends.openvino_pipeline import OpenedModel
 from appliance.engine.worker.backends.openvino_requests import News, Requests
+from appliance.engine.worker.backends.pulse import Pulse
 from appliance.engine.worker.forms import CAPABILITY, Form
 from appliance.engine.worker.sampling import SAMPLING_PARAMETERS
 from appliance.errors import InvalidRequest
@@ -39,6 +40,8 @@ class OpenVinoBackend:
         forms = frozenset(CAPABILITY.values()) if self._forms else frozenset[str]()
         self.capabilities = SAMPLING_PARAMETERS - {"logit_bias"} | forms | {"logprobs"}
         self._requests = Requests(model, set(end_tokens))
+        self._working = False
+        self.pulse = Pulse(lambda: self._working)
         self._orders: list[Callable[[], None]] = []
         self._wake = threading.Condition()
         self._resume = threading.Event()
@@ -46,7 +49,7 @@ class OpenVinoBackend:
         self._dead: str | None = None
 
     def warm_up(self) -> None:
-        """The first prompt and the first token compile: pay for it before the first user does."""
+        """The first prompt compiles: pay for it before the first user does."""
         self._requests.warm_up()
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
@@ -82,6 +85,8 @@ class OpenVinoBackend:
 
     def _work(self) -> None:
         try:
+            # Half a second that nobody need wait for before the page says "ready".
+            self._requests.finish_warm_up()
             while self._follow_orders():
                 self._hand_over(self._requests.step())
             self._requests.close()
@@ -95,8 +100,11 @@ class OpenVinoBackend:
         while not self._closing:
             with self._wake:
                 while not self._orders and not self._requests and not self._closing:
+                    self._working = False
                     self._wake.wait()
                 orders, self._orders = self._orders, []
+            self.pulse.beat()
+            self._working = True
             for order in orders:
                 order()
             if self._requests:

@@ -71,10 +71,14 @@ class Requests:
         yield from self._lane.owners()
 
     def warm_up(self) -> None:
-        """One prompt and one answer; the result is thrown away."""
+        """Read one prompt; nobody hears the answer."""
         greedy = TokenSampling(temperature=0.0)
         ask = Ask(prompt=[0] * _WARM_UP_TOKENS, max_tokens=2, sampling=greedy)
         self._submit(ask.prompt, generation_config(ask, self._end_tokens))
+        self._pipeline.step()
+
+    def finish_warm_up(self) -> None:
+        """The first token after a prompt compiles once more."""
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
 

@@ -13,6 +13,7 @@ from transformers.generation.continuous_batching.requests import RequestStatus
 from transformers.generation.continuous_batching.scheduler import FIFOScheduler
 
 from appliance.engine.worker.backends.controls import controls_of
+from appliance.engine.worker.backends.pulse import Pulse
 
 SCHEDULER = "appliance"
 # Makes an adapter of that name, or with None the model itself, answer from now on.
@@ -26,8 +27,9 @@ class TurnScheduler(FIFOScheduler):
     `prefill_tokens` is the longest piece of a prompt that is read while answers run.
     """
 
-    def __init__(self, *, switch: Switch, prefill_tokens: int, **parts: Any) -> None:
+    def __init__(self, *, switch: Switch, prefill_tokens: int, pulse: Pulse, **parts: Any) -> None:
         super().__init__(**parts)
+        self._pulse = pulse
         self._switch = switch
         self._prefill_tokens = prefill_tokens
         self._adapter: str | None = None
@@ -39,6 +41,7 @@ class TurnScheduler(FIFOScheduler):
             self.waiting_requests_order.rotate(1)
 
     def schedule_batch(self, token_budget: int, cache_budget: int) -> Any:
+        self._pulse.beat()
         if not self.active_requests:
             # The library lifts this when a request ends, but not when the last one is cancelled.
             self.block_new_requests = False

@@ -31,6 +31,7 @@ from appliance.engine.worker.backends.adapters import Adapters
 from appliance.engine.worker.backends.base import Ask, OnFatal, Step, TokenStream
 from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.grammar import GrammarCompiler
+from appliance.engine.worker.backends.pulse import Pulse
 from appliance.engine.worker.backends.sampler import FusedSampler
 from appliance.engine.worker.backends.scheduler import SCHEDULER, TurnScheduler
 from appliance.engine.worker.forms import CAPABILITY, Form
@@ -92,6 +93,7 @@ class TransformersBackend:
         self._ids = 0
         self._running: dict[TokenStream, str] = {}
         self._closing = False
+        self.pulse = Pulse(lambda: bool(self._running))
         self.capabilities = SAMPLING_PARAMETERS | {"logprobs", "top_logprobs"}
         if grammars is not None:
             self.capabilities |= set(CAPABILITY.values())
@@ -102,6 +104,7 @@ class TransformersBackend:
             TurnScheduler,
             switch=adapters.switch if adapters else _no_adapters,
             prefill_tokens=PREFILL_BESIDE[device],
+            pulse=self.pulse,
         )
         # Greedy for the library: our sampler decides, and a second draw would spoil it.
         generation = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -146,6 +149,8 @@ class TransformersBackend:
         except InvalidRequest as error:  # a form that nobody checked
             stream.fail(str(error))
             return
+        if not self._running:
+            self.pulse.beat()
         self._running[stream] = request_id
         # Before add_request: the loop may answer at once.
         self._manager.register_result_handler(request_id, self._handler(stream, controls))
