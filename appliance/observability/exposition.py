@@ -1,0 +1,61 @@
+"""Everything that is measured, in Prometheus' text format; the library is loaded when first asked.
+
+The `vllm:*` families repeat ours under the names that ready-made boards ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from appliance.observability import gauges
+from appliance.observability.aliases import aliases
+from appliance.observability.families import counter, histogram
+from appliance.observability.gpu import Gpus
+from appliance.observability.metrics import Metrics
+from appliance.observability.readings import Readings
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+
+class Exposition:
+    """Writes `metrics`, the parts' readings, and the cards'."""
+
+    def __init__(self, metrics: Metrics, gpus: Gpus | None = None) -> None:
+        self._metrics = metrics
+        self._gpus = gpus or Gpus()
+
+    def write(self, readings: Readings, accept: str = "") -> tuple[bytes, str]:
+        """The text and its content type, as `accept` wishes. Blocks for milliseconds."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import choose_encoder
+
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Once(list(self._families(readings))))
+        encode, content_type = choose_encoder(accept)
+        return encode(registry), content_type
+
+    def _families(self, readings: Readings) -> Iterator[Metric]:
+        metrics = self._metrics
+        for each in (
+            *(metrics.duration, metrics.first_token, metrics.per_token, metrics.tokens),
+            *(metrics.queue, metrics.prefill, metrics.decode, metrics.http),
+        ):
+            yield histogram(each)
+        for tally in (metrics.finished, metrics.cached_tokens, metrics.refused, metrics.cache):
+            yield counter(tally)
+        yield from aliases(metrics, readings)
+        yield from gauges.appliance(readings)
+        yield from gauges.process()
+        yield from gauges.cards(self._gpus.read())
+
+
+class _Once:
+    """A collector of what was collected already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
