@@ -50,6 +50,7 @@ class Account:
     usage: Usage | None = None
     finish_reason: str = "cancelled"
     error: str | None = None
+    error_code: str | None = None
     _text: Texts = field(default_factory=_texts)
     _reasoning: Texts = field(default_factory=_texts)
     _calls: dict[tuple[int, int], _Call] = field(default_factory=dict)

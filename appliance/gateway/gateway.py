@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -21,16 +21,18 @@ from appliance.domain import (
 )
 from appliance.engine.client import Completed, EngineClient
 from appliance.engine.status import Engine
-from appliance.errors import NotFound
+from appliance.errors import ApplianceError, NotFound
 from appliance.gateway.account import Account, parameters, written_input
 from appliance.gateway.cache import AnswerCache, cache_key
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
+from appliance.gateway.telling import seen
 from appliance.gateway.work import Begun, Placed, WorkEvent, Workshop
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
+from appliance.observability.seen import GenerationSeen
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class _Asked:
 class Gateway:
     """Runs generations for callers. Receives its parts; knows no dialect and no engine.
 
-    Without a `cache` every request is computed.
+    Without a `cache` every request is computed. `watch` is told of each when it is over.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Gateway:
         log: Recorder,
         log_content: Literal["full", "metadata"] = "full",
         cache: AnswerCache | None = None,
+        watch: Callable[[GenerationSeen], None] | None = None,
     ) -> None:
         self._engine = engine
         self._client = client
@@ -71,6 +74,7 @@ class Gateway:
         self._log = log
         self._keep_content = log_content == "full"
         self._cache = cache
+        self._watch = watch
         self._running: dict[str, _Asked] = {}
 
     async def run(
@@ -102,6 +106,7 @@ class Gateway:
                         yield self._told(asked, event)
         except Exception as error:
             asked.account.finish_reason, asked.account.error = "error", str(error)
+            asked.account.error_code = getattr(error, "code", ApplianceError.code)
             raise
         finally:
             self._running.pop(asked.id, None)
@@ -179,3 +184,6 @@ class Gateway:
             error=account.error,
             cached_from=account.cached_from,
         )
+        if self._watch is not None:
+            facts, kept = self._engine.status.facts, asked.cache_key is not None
+            self._watch(seen(asked.id, asked.request, account, facts, asked.begun, kept))

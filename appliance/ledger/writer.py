@@ -62,6 +62,11 @@ class Writer:
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that are queued, about."""
+        return self._queue.qsize()
+
     def submit(self, work: Callable[[Session], object]) -> None:
         """Queues `work` and returns at once. Never raises: serving outweighs recording."""
         try:
