@@ -13,7 +13,17 @@ import httpx2
 from fastapi import FastAPI, Request
 
 from appliance import VERSION
-from appliance.api import admin, completions, docs, errors, generate, health, models, tokenize
+from appliance.api import (
+    admin,
+    completions,
+    docs,
+    errors,
+    generate,
+    health,
+    metrics,
+    models,
+    tokenize,
+)
 from appliance.api.parts import ApiParts
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.status import Engine
@@ -29,18 +39,21 @@ from appliance.gateway.queue import FairQueue
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
+from appliance.lan.network import Network
+from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import forget_old_rows
 from appliance.ledger.writer import Writer
+from appliance.monitor import Monitor
 from appliance.settings import Settings
 from appliance.web.app import mount_static
 from appliance.web.app import router as pages
 from appliance.web.page import http_error_page
 from appliance.web.parts import Reach, WebParts
 from appliance.web.runs import Runs
-from appliance.web.session import read_session
+from appliance.web.session import Sessions
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
 Watcher = Callable[[Engine], Awaitable[None]]
@@ -59,6 +72,7 @@ class Parts:
     queue: FairQueue
     gateway: Gateway
     runs: Runs
+    monitor: Monitor
 
 
 def create_app(
@@ -67,8 +81,10 @@ def create_app(
     plan: Plan,
     engine: Engine,
     watchers: Sequence[Watcher] = (),
+    network: Network | None = None,
 ) -> Recording:
-    """The whole appliance as an ASGI app. `watchers` follow the engine while the app runs.
+    """The whole appliance as an ASGI app. `watchers` follow the engine while the app runs;
+    `network` knows where it is reached.
 
     The folder is open; the database is brought to the newest schema here. The engine is started
     and stopped with the app; it may already run.
@@ -82,8 +98,10 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    secret = folder.secret()
-    named = _identify_with(Identity(parts.keys, require_key=settings.require_key), secret)
+    network = network or Network(settings.bind_host, settings.port)
+    signing = folder.signing
+    sessions = Sessions(signing)
+    named = _identify_with(Identity(parts.keys, require_key=settings.require_key), sessions)
     api = ApiParts(
         gateway=parts.gateway,
         engine=parts.engine,
@@ -96,12 +114,13 @@ def create_app(
     queries = Queries(parts.database, parts.writer)
     app.include_router(admin.router(api, parts.keys, queries))
     app.include_router(docs.router())
+    app.include_router(metrics.router(api, parts.monitor.page, settings.metrics_token))
     web = _web_parts(settings, plan, parts, queries, named, secret)
     app.include_router(pages(web))
     errors.install(app, http_error_page(web))
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
-    return Recording(app, ledger=parts.recorder)
+    return Recording(app, ledger=parts.recorder, watch=parts.monitor.request)
 
 
 def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
@@ -111,6 +130,10 @@ def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     recorder = Recorder(writer)
     http = http_client()
     queue = FairQueue(slots=max(1, plan.max_concurrency), limit=settings.queue_limit)
+    store = _store(settings)
+    monitor = Monitor(
+        engine=engine, queue=queue, writer=writer, store=store, data_dir=settings.data_dir
+    )
     gateway = Gateway(
         engine=engine,
         client=EngineClient(http),
@@ -118,19 +141,19 @@ def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
-        cache=_cache(settings),
+        cache=None if store is None else AnswerCache(store),
+        watch=monitor.generation,
     )
     keys = KeyStore(database, writer)
-    return Parts(
-        database, writer, recorder, keys, http, engine, queue, gateway, Runs(gateway, engine)
-    )
+    runs = Runs(gateway, engine)
+    return Parts(database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor)
 
 
-def _cache(settings: Settings) -> AnswerCache | None:
+def _store(settings: Settings) -> MemoryStore | None:
     if not settings.cache_minutes:
         return None
     seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
-    return AnswerCache(MemoryStore(seconds=seconds, max_bytes=most))
+    return MemoryStore(seconds=seconds, max_bytes=most)
 
 
 def _web_parts(

@@ -89,6 +89,11 @@ class Settings(BaseModel):
     trusted_proxies: str = Field(
         "", description="Addresses or networks, comma-separated, whose X-Forwarded-For is believed."
     )
+    metrics_token: str | None = Field(
+        None,
+        min_length=16,
+        description="Bearer token that may read /metrics and nothing else, for Prometheus.",
+    )
     hub_endpoint: str | None = Field(
         None,
         description="Hub: a mirror's address, or modelscope; default: huggingface.co.",

@@ -17,9 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from appliance.gateway.identity import Caller, Connection, Identity
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
+from appliance.observability import context
+from appliance.observability.seen import RequestSeen
 
 UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics", "/status/live")
 LONGEST_CLIENT_ID = 200
+NO_ROUTE = "none"  # what a request for an unknown address is counted under
 LOG_CONTENT_HEADER = "x-log-content"
 
 
@@ -34,11 +37,21 @@ class RequestRecord:
 
 
 class Recording:
-    """Middleware: our `X-Request-ID` on every response, one `request` row for each but static."""
+    """Middleware: our `X-Request-ID` on every response, one `request` row for each but static.
 
-    def __init__(self, app: ASGIApp, *, ledger: Recorder) -> None:
+    `watch` is told of each that has a row, when it is over.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        ledger: Recorder,
+        watch: Callable[[RequestSeen], None] | None = None,
+    ) -> None:
         self.app = app
         self._ledger = ledger
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,6 +59,16 @@ class Recording:
             return
         record = RequestRecord(new_id())
         scope.setdefault("state", {})["record"] = record
+        traceparent = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+        token = context.enter(context.read_context(record.id, traceparent))
+        try:
+            await self._serve(record, scope, receive, send)
+        finally:
+            context.leave(token)
+
+    async def _serve(
+        self, record: RequestRecord, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if scope["path"].startswith(UNRECORDED):
             await self.app(scope, receive, _marked(record, send))
             return
@@ -64,6 +87,13 @@ class Recording:
                 key_name=record.key_name,
                 error=record.error,
             )
+            self._tell(record, scope, time.perf_counter() - started)
+
+    def _tell(self, record: RequestRecord, scope: Scope, seconds: float) -> None:
+        if self._watch is not None:
+            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            status, method = record.status or 500, scope["method"]
+            self._watch(RequestSeen(method=method, route=route, status=status, seconds=seconds))
 
     def _open(self, record: RequestRecord, scope: Scope) -> None:
         headers = dict(scope["headers"])

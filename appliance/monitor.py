@@ -1,0 +1,83 @@
+"""The wiring of what is watched: who tells the metrics, and which parts are read at a scrape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio.to_thread
+
+from appliance import VERSION
+from appliance.engine.status import Engine, EngineStatus
+from appliance.gateway.queue import FairQueue
+from appliance.gateway.store import MemoryStore
+from appliance.ledger.writer import Writer
+from appliance.observability.exposition import Exposition
+from appliance.observability.metrics import Metrics
+from appliance.observability.readings import EngineReading, Readings
+from appliance.observability.seen import GenerationSeen, RequestSeen
+
+
+@dataclass(slots=True, kw_only=True)
+class Monitor:
+    """Hears of every request that is over, and writes the page of metrics."""
+
+    engine: Engine
+    queue: FairQueue
+    writer: Writer
+    store: MemoryStore | None
+    data_dir: Path
+    metrics: Metrics = field(default_factory=Metrics)
+    exposition: Exposition = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exposition = Exposition(self.metrics)
+
+    def generation(self, seen: GenerationSeen) -> None:
+        self.metrics.generation(seen)
+
+    def request(self, seen: RequestSeen) -> None:
+        self.metrics.request(seen)
+
+    async def page(self, accept: str) -> tuple[bytes, str]:
+        """The metrics as text, and its content type.
+
+        Parts are read on the event loop, to which they belong; disk and cards in a thread.
+        """
+        readings = self._readings()
+        return await anyio.to_thread.run_sync(self.exposition.write, readings, accept)
+
+    def _readings(self) -> Readings:
+        store = self.store
+        return Readings(
+            version=VERSION,
+            engine=_engine(self.engine.status),
+            queue_running=self.queue.running,
+            queue_waiting=self.queue.waiting,
+            queue_places=self.queue.slots,
+            cache_entries=None if store is None else len(store),
+            cache_bytes=None if store is None else store.used_bytes,
+            ledger_waiting=self.writer.waiting,
+            ledger_lost=self.writer.lost,
+            ledger_failing=self.writer.failing,
+            data_dir=self.data_dir,
+        )
+
+
+def _engine(status: EngineStatus) -> EngineReading:
+    answers = status.phase == "ready" or status.on_demand
+    facts = status.facts
+    if facts is None:
+        return EngineReading(phase=status.phase, answers=answers, restarts=status.restarts)
+    return EngineReading(
+        phase=status.phase,
+        answers=answers,
+        restarts=status.restarts,
+        model=facts.model,
+        backend=facts.backend,
+        version=facts.engine_version,
+        precision=facts.precision,
+        context_tokens=facts.context_length,
+        kv_tokens=facts.kv_tokens,
+        load_seconds=facts.load_seconds,
+    )
