@@ -1,87 +1,182 @@
-"""Fair places at the engine: as many as it can serve at once, given round-robin by caller.
+"""Fair places at the engine: as many as it can serve at once, given in the order of `line`.
 
-Plain objects and integers, no engine and no clock: a caller with fifty waiting requests delays
-another caller's single one by one turn, not by fifty.
+Knows no engine. Keeps how long answers have held their places, and so can say about when whoever
+waits will have one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 
-from appliance.errors import QueueFull
+from appliance.errors import QueueFull, RateLimited
+from appliance.gateway.estimate import Durations, Forecast
+from appliance.gateway.line import Line, Turn
+
+RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody stands: 1 is next. `seconds` until their turn, about; None: not known."""
+
+    position: int
+    seconds: float | None
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """Places taken by one answer. `since` is the queue's clock, in seconds."""
+
+    turn: Turn
+    places: int
+    since: float
 
 
 class FairQueue:
-    """`slots` places, at most `limit` waiting. Belongs to one event loop."""
+    """`slots` places; at most `limit` requests wait, `per_key` of each caller.
 
-    def __init__(self, *, slots: int, limit: int) -> None:
-        self._slots = slots
-        self._limit = limit
+    Belongs to one event loop. `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        limit: int,
+        per_key: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.slots = slots
+        self.limit = limit
+        self.per_key = limit if per_key is None else per_key
+        self._clock = clock
+        self._line = Line()
+        self._doors: dict[Turn, asyncio.Future[Held]] = {}
+        self._held: set[Held] = set()
+        self._held_by = Counter[str]()
         self._running = 0
-        # Callers in the order of their next turn, each with its waiting requests, oldest first.
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._durations = Durations()
 
     @property
     def running(self) -> int:
+        """Places taken."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        return sum(len(turns) for turns in self._waiting.values())
+        """Requests that wait."""
+        return len(self._line)
+
+    @property
+    def held(self) -> list[Held]:
+        """The answers that hold places, oldest first."""
+        return sorted(self._held, key=lambda held: held.since)
+
+    def now(self) -> float:
+        return self._clock()
 
     def resize(self, slots: int) -> None:
         """The engine changed; more places take effect at once, fewer as answers end."""
-        self._slots = slots
+        self.slots = slots
         self._hand_out()
 
     @contextlib.asynccontextmanager
-    async def place(self, name: str) -> AsyncIterator[None]:
-        """Hold a place while inside. Raises QueueFull at once when too many already wait."""
-        await self._take(name)
+    async def place(
+        self, name: str, *, ticket: str = "", interactive: bool = False, places: int = 1
+    ) -> AsyncIterator[None]:
+        """Hold places while inside: as many as asked for, at most all that there are.
+
+        Raises QueueFull when too many already wait, RateLimited when too many of `name` do.
+        """
+        alone = not self._held_by[name] and not self._line.waiting_of(name)
+        turn = Turn(name=name, ticket=ticket, interactive=interactive, places=places, alone=alone)
+        held = await self._take(turn)
         try:
             yield
         finally:
-            self._running -= 1
-            self._hand_out()
+            self._give_back(held)
 
-    async def _take(self, name: str) -> None:
-        if self._running < self._slots and not self._waiting:
-            self._running += 1
-            return
-        if self.waiting >= self._limit:
-            raise QueueFull(
-                "%(waiting)s requests are already waiting. Please try again shortly.",
-                retry_after=5,
-                waiting=self.waiting,
-            )
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(name, deque()).append(turn)
+    def place_of(self, ticket: str) -> Place | None:
+        """Where the request stands that waits with this ticket; None when none does."""
+        return next((place for turn, place in self.line() if turn.ticket == ticket), None)
+
+    def line(self) -> Iterator[tuple[Turn, Place]]:
+        """Everybody who waits, in the order of their turns, with the estimate for each."""
+        now = self._clock()
+        spent = [now - held.since for held in self._held for _ in range(held.places)]
+        forecast = Forecast(self._durations.mean, spent, self.slots - self._running)
+        for position, turn in enumerate(self._line.in_order(), 1):
+            yield turn, Place(position, forecast.next(turn.places))
+
+    async def _take(self, turn: Turn) -> Held:
+        if not len(self._line) and self._fits(turn):
+            self._line.took(turn)
+            return self._hold(turn)
+        self._check_room(turn.name)
+        door: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
+        turn.since = self._clock()
+        self._line.join(turn)
+        self._doors[turn] = door
         try:
-            await turn
+            return await door
         except asyncio.CancelledError:
-            self._leave(name, turn)
+            self._give_up(turn, door)
             raise
 
-    def _leave(self, name: str, turn: asyncio.Future[None]) -> None:
-        """Give up waiting; a place that was handed over in the same moment goes to the next."""
-        if turn.done() and not turn.cancelled():
-            self._running -= 1
+    def _check_room(self, name: str) -> None:
+        wait = max(RETRY_SECONDS, (self._durations.mean or 0.0) / self.slots)
+        if (own := self._line.waiting_of(name)) >= self.per_key:
+            raise RateLimited(
+                "%(own)s requests of %(name)s are already waiting, which is the most. Please wait "
+                "for some of them.",
+                retry_after=wait,
+                own=own,
+                name=name,
+            )
+        if self.waiting >= self.limit:
+            raise QueueFull(
+                "%(waiting)s requests are already waiting. Please try again shortly.",
+                retry_after=wait,
+                waiting=self.waiting,
+            )
+
+    def _give_up(self, turn: Turn, door: asyncio.Future[Held]) -> None:
+        """Stop waiting; places that were handed over in the same moment go to the next."""
+        if door.done() and not door.cancelled():
+            self._give_back(door.result())
+        elif self._doors.pop(turn, None):
+            self._line.leave(turn)
             self._hand_out()
-        elif (turns := self._waiting.get(name)) and turn in turns:
-            turns.remove(turn)
-            if not turns:
-                del self._waiting[name]
+
+    def _fits(self, turn: Turn) -> bool:
+        return self._running + min(turn.places, self.slots) <= self.slots
+
+    def _hold(self, turn: Turn) -> Held:
+        held = Held(turn, min(turn.places, self.slots), self._clock())
+        self._held.add(held)
+        self._held_by[turn.name] += 1
+        self._running += held.places
+        return held
+
+    def _give_back(self, held: Held) -> None:
+        self._held.remove(held)
+        self._held_by[held.turn.name] -= 1
+        self._running -= held.places
+        self._durations.add(self._clock() - held.since)
+        self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._running < self._slots and self._waiting:
-            name, turns = next(iter(self._waiting.items()))
-            turn = turns.popleft()
-            del self._waiting[name]
-            if turns:
-                self._waiting[name] = turns
-            if not turn.done():
-                self._running += 1
-                turn.set_result(None)
+        """Give turns while they fit. Nobody passes whoever is next and needs more places: a wish
+        for many would else never have its turn."""
+        while (turn := self._line.next()) and self._fits(turn):
+            door = self._doors.pop(turn)
+            if door.cancelled():  # its owner has not noticed yet
+                self._line.leave(turn)
+                continue
+            self._line.take(turn)
+            door.set_result(self._hold(turn))

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
-from appliance.errors import QueueFull
-from appliance.gateway.queue import FairQueue
+from appliance.errors import QueueFull, RateLimited
+from appliance.gateway.queue import FairQueue, Place
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -18,11 +19,12 @@ class Guests:
     def __init__(self, queue: FairQueue) -> None:
         self.queue = queue
         self.inside: list[str] = []
+        self.wishes: dict[str, Any] = {"p": {"interactive": True}, "w": {"places": 2}}
         self._doors: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def come(self, guest: str) -> None:
-        """`anna-2` is anna's second request."""
+        """`anna-2` is anna's second request, `anna-3p` comes from a page, `anna-4w` is wide."""
         self._doors[guest] = asyncio.Event()
         self._tasks[guest] = asyncio.create_task(self._stay(guest))
         await settle()
@@ -38,7 +40,8 @@ class Guests:
         await settle()
 
     async def _stay(self, guest: str) -> None:
-        async with self.queue.place(guest.partition("-")[0]):
+        name, _, kind = guest.partition("-")
+        async with self.queue.place(name, ticket=guest, **self.wishes.get(kind[-1], {})):
             self.inside.append(guest)
             await self._doors[guest].wait()
 
@@ -74,9 +77,9 @@ async def test_turns_go_round_by_caller_not_by_arrival(invite: Invite) -> None:
     guests = invite(FairQueue(slots=1, limit=10))
     for guest in ("anna-1", "anna-2", "anna-3", "ben-1", "carl-1"):
         await guests.come(guest)
-    for guest in ("anna-1", "anna-2", "ben-1", "carl-1"):
+    for guest in ("anna-1", "ben-1", "carl-1", "anna-2"):
         await guests.go(guest)
-    assert guests.inside == ["anna-1", "anna-2", "ben-1", "carl-1", "anna-3"]
+    assert guests.inside == ["anna-1", "ben-1", "carl-1", "anna-2", "anna-3"]
 
 
 async def test_no_more_than_the_slots_run_at_once(invite: Invite) -> None:
@@ -139,3 +142,78 @@ async def test_a_larger_engine_lets_more_in_and_a_smaller_one_takes_effect_as_th
     assert guests.inside == ["a-1", "b-1"]
     await guests.go("b-1")
     assert guests.inside == ["a-1", "b-1", "c-1"]
+
+
+async def test_one_caller_may_not_fill_the_line(invite: Invite) -> None:
+    queue = FairQueue(slots=1, limit=10, per_key=2)
+    guests = invite(queue)
+    for guest in ("a-1", "a-2", "a-3"):
+        await guests.come(guest)
+    with pytest.raises(RateLimited, match="2 requests of a are already waiting") as caught:
+        async with queue.place("a"):
+            pass
+    assert caught.value.retry_after
+    await guests.come("b-1")
+    assert queue.waiting == 3
+
+
+async def test_a_person_at_a_page_goes_before_programs_but_not_for_ever(invite: Invite) -> None:
+    guests = invite(FairQueue(slots=1, limit=20))
+    await guests.come("a-1")
+    await guests.come("a-2")
+    for name in "bcdef":
+        await guests.come(f"{name}-1p")
+    order = []
+    while len(order) < 7:
+        order.append(guests.inside[-1])
+        await guests.go(order[-1])
+    assert order == ["a-1", "b-1p", "c-1p", "d-1p", "a-2", "e-1p", "f-1p"]
+
+
+async def test_within_a_key_its_page_goes_before_its_programs(invite: Invite) -> None:
+    guests = invite(FairQueue(slots=1, limit=20))
+    for guest in ("a-1", "a-2", "b-1", "a-3p"):
+        await guests.come(guest)
+    for guest in ("a-1", "b-1"):
+        await guests.go(guest)
+    assert guests.inside == ["a-1", "b-1", "a-3p"]
+
+
+async def test_choices_take_a_place_each_and_are_not_passed(invite: Invite) -> None:
+    queue = FairQueue(slots=2, limit=10)
+    guests = invite(queue)
+    for guest in ("a-1", "b-1w", "c-1"):
+        await guests.come(guest)
+    assert (queue.running, guests.inside) == (1, ["a-1"])
+    await guests.go("a-1")
+    assert (queue.running, guests.inside) == (2, ["a-1", "b-1w"])
+    await guests.go("b-1w")
+    assert guests.inside[-1] == "c-1"
+
+
+async def test_more_choices_than_places_take_all_of_them(invite: Invite) -> None:
+    queue = FairQueue(slots=1, limit=10)
+    guests = invite(queue)
+    await guests.come("a-1w")
+    assert (queue.running, guests.inside) == (1, ["a-1w"])
+
+
+async def test_the_place_and_about_how_long_are_known() -> None:
+    now = 0.0
+    queue = FairQueue(slots=1, limit=10, clock=lambda: now)
+    guests = Guests(queue)
+    await guests.come("a-1")
+    await guests.come("b-1")
+    assert queue.place_of("b-1") == Place(1, None)
+    now = 10.0
+    await guests.go("a-1")
+    for guest in ("b-2", "c-1"):
+        await guests.come(guest)
+    now = 14.0
+    assert queue.place_of("c-1") == Place(1, 6.0)
+    assert queue.place_of("b-2") == Place(2, 16.0)
+    assert queue.place_of("b-1") is None
+    now = 30.0
+    assert queue.place_of("c-1") == Place(1, 2.5)
+    await guests.all_leave()
+    assert queue.waiting == queue.running == 0
