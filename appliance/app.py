@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import httpx2
@@ -25,6 +24,7 @@ from appliance.api import (
     tokenize,
 )
 from appliance.api.parts import ApiParts
+from appliance.doors import Doors, doors
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
@@ -32,14 +32,14 @@ from appliance.fit.plan import Plan
 from appliance.folder import DataFolder
 from appliance.gateway.cache import AnswerCache
 from appliance.gateway.gateway import Gateway
-from appliance.gateway.http import Recording, identify
+from appliance.gateway.http import Recording
 from appliance.gateway.identity import Caller, Identity
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
 from appliance.gateway.store import MemoryStore
+from appliance.lan.network import Network
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
-from appliance.lan.network import Network
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
@@ -51,9 +51,8 @@ from appliance.settings import Settings
 from appliance.web.app import mount_static
 from appliance.web.app import router as pages
 from appliance.web.page import http_error_page
-from appliance.web.parts import Reach, WebParts
+from appliance.web.parts import WebParts
 from appliance.web.runs import Runs
-from appliance.web.session import Sessions
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
 Watcher = Callable[[Engine], Awaitable[None]]
@@ -98,10 +97,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    network = network or Network(settings.bind_host, settings.port)
-    signing = folder.signing
-    sessions = Sessions(signing)
-    named = _identify_with(Identity(parts.keys, require_key=settings.require_key), sessions)
+    entrance = doors(settings, folder, network)
+    named = entrance.named(Identity(parts.keys, require_key=settings.require_key))
     api = ApiParts(
         gateway=parts.gateway,
         engine=parts.engine,
@@ -115,7 +112,7 @@ def create_app(
     app.include_router(admin.router(api, parts.keys, queries))
     app.include_router(docs.router())
     app.include_router(metrics.router(api, parts.monitor.page, settings.metrics_token))
-    web = _web_parts(settings, plan, parts, queries, named, secret)
+    web = _web_parts(settings, plan, parts, queries, named, entrance)
     app.include_router(pages(web))
     errors.install(app, http_error_page(web))
     mount_static(app)
@@ -162,7 +159,7 @@ def _web_parts(
     parts: Parts,
     queries: Queries,
     named: Callable[[Request], Awaitable[Caller]],
-    secret: str,
+    entrance: Doors,
 ) -> WebParts:
     return WebParts(
         gateway=parts.gateway,
@@ -174,24 +171,14 @@ def _web_parts(
         runs=parts.runs,
         plan=plan,
         losses=parts.writer,
-        reach=Reach(
-            started_at=datetime.now(UTC),
-            host=settings.bind_host,
-            port=settings.port,
-            require_key=settings.require_key,
-        ),
+        reach=entrance.reach,
         demo_model=load_catalogue().demo.name,
-        session_secret=secret,
+        sessions=entrance.sessions,
+        joining=Joining(parts.database, parts.writer),
+        sign_out_all=entrance.signing.replace,
         language=settings.language,
         version=VERSION,
     )
-
-
-def _identify_with(identity: Identity, secret: str) -> Callable[[Request], Awaitable[Caller]]:
-    async def named(request: Request) -> Caller:
-        return await identify(identity, request, lambda r: read_session(r, secret))
-
-    return named
 
 
 @contextlib.asynccontextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from appliance.errors import SetupError
+from appliance.signing import SigningSecrets
 
 
 class DataFolder:
@@ -30,15 +30,16 @@ class DataFolder:
     def engine_log(self) -> Path:
         return self.path / "logs" / "engine.log"
 
-    def open(self, url: str) -> None:
-        """Take the folder for the appliance at `url`.
+    def open(self, url: str, join_url: str | None = None) -> None:
+        """Take the folder for the appliance at `url`; other machines reach it at `join_url`.
 
         Raises SetupError when it cannot be written or another appliance holds it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
-            self._note.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+            note = {"pid": os.getpid(), "url": url, "join_url": join_url}
+            self._note.write_text(json.dumps(note), encoding="utf-8")
         except Timeout:
             raise SetupError(
                 "Another appliance already uses %(folder)s%(where)s. Stop it first, or choose "
@@ -60,21 +61,33 @@ class DataFolder:
             return str(json.loads(self._note.read_text(encoding="utf-8"))["url"])
         return None
 
+    def join_url(self) -> str | None:
+        """Where other machines reach the appliance that runs on this folder; None: nowhere."""
+        with suppress(OSError, ValueError, KeyError):
+            found = json.loads(self._note.read_text(encoding="utf-8"))["join_url"]
+            return None if found is None else str(found)
+        return None
+
+    def authority(self) -> bytes | None:
+        """The certificate of our own authority, as PEM; None when there is none."""
+        with suppress(OSError):
+            return (self.tls / "authority.pem").read_bytes()
+        return None
+
     def close(self) -> None:
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
         self._lock.release()
 
-    def secret(self) -> str:
-        """The secret that signs sessions: made once, readable by the owner alone."""
-        file = self.path / "session.secret"
-        with suppress(FileNotFoundError):
-            return file.read_text(encoding="ascii").strip()
-        secret = secrets.token_urlsafe(32)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
-            out.write(secret)
-        return secret
+    @property
+    def signing(self) -> SigningSecrets:
+        """The secrets that sign sessions."""
+        return SigningSecrets(self.path / "session.secret")
+
+    @property
+    def tls(self) -> Path:
+        """The local authority, its certificates and their keys."""
+        return self.path / "tls"
 
     def _holder(self) -> str:
         with suppress(OSError, ValueError, KeyError):

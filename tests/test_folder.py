@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,6 @@ def test_one_appliance_at_a_time_and_the_second_learns_who_is_there(tmp_path: Pa
     first.close()
     second.open("http://127.0.0.1:8001")
     second.close()
-
-
-def test_the_secret_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> None:
-    folder = DataFolder(tmp_path)
-    secret = folder.secret()
-    assert len(secret) >= 40
-    assert DataFolder(tmp_path).secret() == secret
-    if os.name == "posix":
-        mode = stat.S_IMODE((tmp_path / "session.secret").stat().st_mode)
-        assert mode == 0o600
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")

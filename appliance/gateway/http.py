@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appliance.gateway.identity import Caller, Connection, Identity
+from appliance.gateway.identity import Caller, Connection, Identity, SessionClaim
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 from appliance.observability import context
@@ -139,7 +139,7 @@ def record_of(request: Request) -> RequestRecord:
 async def identify(
     identity: Identity,
     request: Request,
-    session_key_id: Callable[[Request], str | None] = lambda _: None,
+    session: Callable[[Request], SessionClaim | None] = lambda _: None,
 ) -> Caller:
     """The caller of an HTTP request, noted in its ledger row. Raises as `Identity.identify`.
 
@@ -149,7 +149,7 @@ async def identify(
         client_ip=request.client.host if request.client else "",
         method=request.method,
         headers=request.headers,
-        session_key_id=session_key_id(request),
+        session=session(request),
     )
     caller = await identity.identify(connection)
     record_of(request).key_name = caller.name

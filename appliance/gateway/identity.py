@@ -43,13 +43,21 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionClaim:
+    """What a signed-in browser shows: its key, and which of the key's sessions it belongs to."""
+
+    key_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
-    """What a request shows of its origin. `session_key_id` comes from a verified cookie only."""
+    """What a request shows of its origin. `session` comes from a verified cookie only."""
 
     client_ip: str
     method: str
     headers: Mapping[str, str]
-    session_key_id: str | None = None
+    session: SessionClaim | None = None
 
 
 class Identity:
@@ -66,8 +74,10 @@ class Identity:
             key = _usable(await self._keys.find(secret))
             self._keys.touch(key.id)
             return _caller(key, connection, "key")
-        if connection.session_key_id is not None:
-            key = _usable(await self._keys.get(connection.session_key_id))
+        if (claim := connection.session) is not None:
+            key = _usable(await self._keys.get(claim.key_id))
+            if key.session_epoch != claim.epoch:
+                raise NotAuthenticated("This browser was signed out. Sign in again with your key.")
             return _caller(key, connection, "session")
         if not self._require_key and is_from_this_machine(connection):
             return Caller(name=OWNER, is_admin=True, client_ip=connection.client_ip, via="owner")

@@ -1,14 +1,8 @@
-"""Named keys. A secret is shown once, when it is made; the ledger keeps its SHA-256.
-
-The secrets are 256 random bits, so there is nothing to guess and a slow hash would only slow
-every request down.
-"""
+"""Named keys. A secret is shown once, when it is made; the ledger keeps its SHA-256."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
 import time
 import unicodedata
 from datetime import UTC, datetime
@@ -21,11 +15,10 @@ from appliance.errors import NotFound
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
 from appliance.ledger.key_rules import check_expiry, checked_name, checked_rate, taken
+from appliance.ledger.secret import SECRET_PREFIX, SHOWN_CHARACTERS, hash_of, new_secret
 from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
 
-SECRET_PREFIX = "sk-appl-"  # noqa: S105 - what every secret begins with is none
-SHOWN_CHARACTERS = 11
 TOUCH_INTERVAL_SECONDS = 60.0
 
 
@@ -53,7 +46,7 @@ class KeyStore:
         name, rate = checked_name(name), checked_rate(rate)
         if expires_at is not None:
             check_expiry(expires_at)
-        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        secret = new_secret()
 
         def insert(session: Session) -> ApiKey:
             _check_free(session, name)
@@ -61,7 +54,7 @@ class KeyStore:
                 id=new_id(),
                 name=name,
                 prefix=secret[:SHOWN_CHARACTERS],
-                hash=_hash(secret),
+                hash=hash_of(secret),
                 is_admin=is_admin,
                 rate=rate,
                 created_at=datetime.now(UTC),
@@ -101,7 +94,7 @@ class KeyStore:
         """The key that `secret` belongs to, in whatever `state`; None when it is nobody's."""
         if not secret.startswith(SECRET_PREFIX):
             return None
-        hashed = _hash(secret)
+        hashed = hash_of(secret)
         query = select(ApiKey).where(ApiKey.hash == hashed)
         key = await self._database.read(lambda session: session.exec(query).one_or_none())
         return key if key is not None and hmac.compare_digest(key.hash, hashed) else None
@@ -130,10 +123,6 @@ class KeyStore:
             )
         )
         return await self._database.read(lambda session: session.exec(query).one())
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def _check_free(session: Session, name: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlmodel import SQLModel
 
-from appliance.ledger import tables, tables_chat, tables_keys
+from appliance.ledger import tables, tables_chat, tables_joining, tables_keys
 
-__all__ = ["metadata", "tables", "tables_chat", "tables_keys"]
+__all__ = ["metadata", "tables", "tables_chat", "tables_joining", "tables_keys"]
 
 metadata = SQLModel.metadata

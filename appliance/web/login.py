@@ -8,10 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Response
 
 from appliance.domain import Phrase
-from appliance.web.page import OpenPageDep, PageRoute
-from appliance.web.session import end_session, read_session, start_session
+from appliance.gateway.identity import SessionClaim
+from appliance.web.page import OpenPage, OpenPageDep, PageDep, PageRoute
 
 router = APIRouter(route_class=PageRoute)
+SIGNED_OUT = Phrase("This browser was signed out. Sign in again with your key.")
 PROBLEMS = {
     "revoked": Phrase("This key was revoked. Ask the owner for a new one."),
     "expired": Phrase("This key has expired. Ask the owner for a new one."),
@@ -30,12 +31,11 @@ class LoginView:
 
 @router.get("/login")
 async def login_form(page: OpenPageDep, next: Annotated[str, Query()] = "/") -> Response:  # noqa: A002
-    key_id = read_session(page.request, page.parts.session_secret)
-    key = await page.parts.keys.get(key_id) if key_id else None
+    claim = page.parts.sessions.read(page.request)
     view = LoginView(
         next=local_path(next),
-        problem=PROBLEMS.get(key.state if key else "unknown") if key_id else None,
-        signed_in=key_id is not None,
+        problem=await _problem_of(page, claim) if claim else None,
+        signed_in=claim is not None,
     )
     return page.render("login.html", view)
 
@@ -56,15 +56,35 @@ async def login(
         return page.render("login.html", view, status=403)
     page.parts.keys.touch(found.id)
     response = page.redirect(local_path(next))
-    start_session(page.request, response, found.id, page.parts.session_secret)
+    page.parts.sessions.start(page.request, response, found.id, found.session_epoch)
     return response
 
 
 @router.post("/logout")
 async def logout(page: OpenPageDep) -> Response:
     response = page.redirect("/")
-    end_session(response)
+    page.parts.sessions.end(response)
     return response
+
+
+@router.post("/logout/everywhere")
+async def logout_everywhere(page: PageDep) -> Response:
+    """Ends the sessions of the caller's key in every browser; the owner's order ends them all."""
+    if page.caller.via == "owner":
+        page.parts.sign_out_all()
+    else:
+        await page.parts.joining.end_sessions(page.caller.name)
+    response = page.redirect("/connect")
+    page.parts.sessions.end(response)
+    return response
+
+
+async def _problem_of(page: OpenPage, claim: SessionClaim) -> Phrase | None:
+    """Why a browser that was signed in has to sign in again."""
+    key = await page.parts.keys.get(claim.key_id)
+    if key is not None and key.state == "active" and key.session_epoch != claim.epoch:
+        return SIGNED_OUT
+    return PROBLEMS.get(key.state if key else "unknown")
 
 
 def local_path(wanted: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,8 +13,10 @@ from appliance.domain import Event, GenerationRequest
 from appliance.engine.status import Engine
 from appliance.gateway.identity import Caller
 from appliance.ledger.conversations import Conversations
+from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
+from appliance.web.session import Sessions
 from appliance.web.throttle import LoginTries
 
 if TYPE_CHECKING:
@@ -42,19 +44,27 @@ class Losses(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """Since when this process listens, where, and whether it asks its own machine for a key."""
+    """Since when this process listens, where, and whether it asks its own machine for a key.
+
+    `urls()` are the addresses at which other machines reach it now, the best first; none when it
+    listens on this machine only. `authority()` is the certificate to be trusted, as PEM, where
+    the appliance vouches for itself.
+    """
 
     started_at: datetime
     host: str
     port: int
     require_key: bool = False
+    urls: Callable[[], Sequence[str]] = tuple
+    authority: Callable[[], bytes | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebParts:
     """`identify` names the caller or raises NotAuthenticated; `runs` are generations of pages.
 
-    `session_secret` signs cookies; `language` is the owner's choice for all, or `auto`;
+    `sessions` signs browsers in; `joining` takes invitations; `sign_out_all` ends every session of
+    everybody; `language` is the owner's choice for all, or `auto`;
     `demo_model` is the name by which the engine calls the small model of the installation.
     """
 
@@ -68,7 +78,9 @@ class WebParts:
     plan: Any
     losses: Losses
     reach: Reach
-    session_secret: str
+    sessions: Sessions
+    joining: Joining
+    sign_out_all: Callable[[], None]
     language: str = "auto"
     demo_model: str = ""
     version: str = ""

@@ -1,46 +1,59 @@
-"""The signed cookie that a browser gets for a key at the login page.
+"""The signed cookie that a browser gets for a key: at the login page or by an invitation.
 
-The cookie holds the key's id, never its secret. It is signed, not encrypted: readable, unforgeable.
-Whether the key still holds (revoked, expired) is asked anew at each request.
+The cookie holds the key's id, never its secret, and the epoch of the key's sessions: when all of
+them are ended, the epoch moves on. It is signed, not encrypted: readable, unforgeable. Whether the
+key still holds (revoked, expired, signed out) is asked anew at each request.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from appliance.gateway.identity import SessionClaim
+
 SESSION_COOKIE = "appliance_session"
 MAX_AGE_SECONDS = 30 * 24 * 3600
 
 
-def start_session(request: Request, response: Response, key_id: str, secret: str) -> None:
-    """Remembers `key_id` in the browser for 30 days; `secret` signs it."""
-    response.set_cookie(
-        SESSION_COOKIE,
-        _signer(secret).dumps(key_id),
-        max_age=MAX_AGE_SECONDS,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+class Sessions:
+    """Makes and reads the cookie. `secrets()` are those in force, the one that signs last."""
 
+    def __init__(self, secrets: Callable[[], Sequence[str]]) -> None:
+        self._secrets = secrets
 
-def read_session(request: Request, secret: str) -> str | None:
-    """The key id of a genuine, unexpired session cookie, else None."""
-    cookie = request.cookies.get(SESSION_COOKIE)
-    if cookie is None:
+    def start(self, request: Request, response: Response, key_id: str, epoch: int) -> None:
+        """Remembers the key in the browser for 30 days."""
+        response.set_cookie(
+            SESSION_COOKIE,
+            self._signer().dumps([key_id, epoch]),
+            max_age=MAX_AGE_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+
+    def read(self, request: Request) -> SessionClaim | None:
+        """What a genuine, unexpired cookie says, else None."""
+        cookie = request.cookies.get(SESSION_COOKIE)
+        if cookie is None:
+            return None
+        try:
+            found = self._signer().loads(cookie, max_age=MAX_AGE_SECONDS)
+        except BadSignature:
+            return None
+        match found:
+            case [str() as key_id, int() as epoch]:
+                return SessionClaim(key_id, epoch)
+            case str():  # as cookies were before sessions could be ended together
+                return SessionClaim(found, 0)
         return None
-    try:
-        found = _signer(secret).loads(cookie, max_age=MAX_AGE_SECONDS)
-    except BadSignature:
-        return None
-    return found if isinstance(found, str) else None
 
+    def end(self, response: Response) -> None:
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
 
-def end_session(response: Response) -> None:
-    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
-
-
-def _signer(secret: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(secret, salt="appliance.session")
+    def _signer(self) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(list(self._secrets()), salt="appliance.session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import NotAuthenticated, PermissionDenied
-from appliance.gateway.identity import Connection, Identity
+from appliance.gateway.identity import Connection, Identity, SessionClaim
 from appliance.ledger.database import Database
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.writer import Writer
@@ -116,7 +116,7 @@ async def test_revoked_and_expired_keys_say_which_they_are(keys: KeyStore) -> No
 async def test_a_session_rides_on_its_key_and_ends_with_it(keys: KeyStore) -> None:
     identity = Identity(keys, require_key=False)
     key, _ = await keys.create("anna")
-    browser = Connection("10.0.0.9", "GET", HERE, session_key_id=key.id)
+    browser = Connection("10.0.0.9", "GET", HERE, session=SessionClaim(key.id, epoch=0))
     assert (await identity.identify(browser)).via == "session"
     await keys.revoke("anna")
     with pytest.raises(NotAuthenticated, match="revoked"):

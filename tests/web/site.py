@@ -31,6 +31,7 @@ from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
+from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
@@ -38,7 +39,7 @@ from appliance.ledger.writer import Writer
 from appliance.web.app import mount_static, router
 from appliance.web.parts import Reach, WebParts
 from appliance.web.runs import Runs
-from appliance.web.session import read_session
+from appliance.web.session import Sessions
 
 SECRET = "only for tests"
 FACTS = EngineFacts(
@@ -160,6 +161,7 @@ class Site:
     """One appliance's pages, made in a running event loop; `close()` it."""
 
     def __init__(self, folder: Path, *, require_key: bool = False) -> None:
+        self.secrets = [SECRET]
         self.database = Database(f"sqlite:///{folder / 'appliance.db'}")
         self.database.migrate()
         self.writer = Writer(self.database)
@@ -170,8 +172,10 @@ class Site:
         self.runs = Runs(self.gateway, self.engine)
         identity = Identity(self.keys, require_key=require_key)
 
+        sessions = Sessions(lambda: self.secrets)
+
         async def who(request: Request) -> Caller:
-            return await identify(identity, request, lambda asked: read_session(asked, SECRET))
+            return await identify(identity, request, sessions.read)
 
         self.parts = WebParts(
             gateway=self.gateway,
@@ -184,7 +188,9 @@ class Site:
             plan=PLAN,
             losses=self.writer,
             reach=Reach(started_at=datetime.now(UTC), host="127.0.0.1", port=8000),
-            session_secret=SECRET,
+            sessions=sessions,
+            joining=Joining(self.database, self.writer),
+            sign_out_all=lambda: self.secrets.__setitem__(0, "another"),
             version="1.0",
         )
         self.app = FastAPI()

@@ -1,0 +1,50 @@
+"""How people get in: sessions, the network's addresses, and the certificate to trust, wired up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import Request
+
+from appliance.folder import DataFolder
+from appliance.gateway.http import identify
+from appliance.gateway.identity import Caller, Identity
+from appliance.lan.network import Network
+from appliance.settings import Settings
+from appliance.signing import SigningSecrets
+from appliance.web.parts import Reach
+from appliance.web.session import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the app is given about its entrances."""
+
+    sessions: Sessions
+    signing: SigningSecrets
+    reach: Reach
+
+    def named(self, identity: Identity) -> Callable[[Request], Awaitable[Caller]]:
+        """The dependency that names a request's caller."""
+
+        async def named(request: Request) -> Caller:
+            return await identify(identity, request, self.sessions.read)
+
+        return named
+
+
+def doors(settings: Settings, folder: DataFolder, network: Network | None) -> Doors:
+    """`network` is where the server listens; without one it is what the settings say."""
+    network = network or Network(settings.bind_host, settings.port)
+    signing = folder.signing
+    reach = Reach(
+        started_at=datetime.now(UTC),
+        host=settings.bind_host,
+        port=settings.port,
+        require_key=settings.require_key,
+        urls=network.urls,
+        authority=folder.authority,
+    )
+    return Doors(Sessions(signing), signing, reach)
