@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from appliance.domain import GenerationRequest
 from appliance.engine.status import Engine
 from appliance.errors import ApplianceError, EngineFailed
+from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.identity import Caller
 from appliance.web.run import Keep, Run, State
 
@@ -44,13 +45,15 @@ class Runs:
         request_id: str,
         keep: Keep,
         about: object = None,
+        origin: Origin = UNNAMED,
     ) -> Run:
         """Begin a generation. `keep` writes it down: now and then, and once when it is over.
 
         `about` is the page's own note on what the run is for; nobody else looks at it.
+        `origin` goes into the ledger's row.
         """
         run = self._runs[run_id] = Run(run_id, caller.name, request, about)
-        run.work = asyncio.create_task(self._generate(run, caller, request_id))
+        run.work = asyncio.create_task(self._generate(run, caller, request_id, origin))
         watch = asyncio.create_task(_watch(run, run.work, keep))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -68,9 +71,9 @@ class Runs:
             run.stop()
         await asyncio.gather(*self._watches)
 
-    async def _generate(self, run: Run, caller: Caller, request_id: str) -> None:
+    async def _generate(self, run: Run, caller: Caller, request_id: str, origin: Origin) -> None:
         await self._loaded()
-        events = self._gateway.run(run.request, caller, request_id=request_id)
+        events = self._gateway.run(run.request, caller, request_id=request_id, origin=origin)
         async with aclosing(events):
             async for event in events:
                 run.take(event)
