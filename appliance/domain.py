@@ -119,7 +119,8 @@ class GenerationRequest:
     `prompt` is either the turns of a chat or raw text that no chat template touches. `choices`
     answers are generated side by side. `thinking_budget` is the most tokens of thinking.
     `top_logprobs` None: no log-probabilities; 0: of the chosen tokens; n: of the n likeliest too.
-    `adapter` names a served adapter; None is the model itself.
+    `adapter` names a served adapter; None is the model itself. `continue_final_message`: the last
+    turn is the beginning of the answer, which goes on within it, without thinking.
     """
 
     prompt: tuple[Message, ...] | str
@@ -133,6 +134,7 @@ class GenerationRequest:
     constraint: Constraint | None = None
     top_logprobs: int | None = None
     adapter: str | None = None
+    continue_final_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)

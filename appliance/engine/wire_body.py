@@ -38,6 +38,8 @@ def path_and_body(model: str, request: GenerationRequest) -> tuple[str, Fields]:
             body["logprobs"] = request.top_logprobs
         return "/completions", body
     body["messages"] = [_turn(message) for message in request.prompt]
+    if request.continue_final_message:
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
     if request.top_logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     return "/chat/completions", body | _tools(request)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.domain import GenerationRequest, NamedTool, Sampling
+from appliance.domain import GenerationRequest, Message, NamedTool, Sampling, Tool
 from appliance.engine.config import EngineFacts
 from appliance.engine.worker.admission import Admission
 from appliance.engine.worker.answer import Answer
@@ -86,12 +86,21 @@ class Intake:
             raise InvalidRequest(
                 "This model has no chat template. Use /v1/completions.", param="messages"
             )
+        if request.continue_final_message:
+            return self._begun(request.prompt, offered_tools(request), self.template)
         return self.template.render(
             request.prompt,
             wanted_thinking(request, self.template, fields),
             offered_tools(request),
             add_generation_prompt=add_generation_prompt,
         )
+
+    def _begun(
+        self, turns: Sequence[Message], tools: Sequence[Tool], template: ChatTemplate
+    ) -> str:
+        """The prompt of a new answer, without thinking, and then the answer's beginning."""
+        wish = False if template.thinking else None
+        return template.render(turns[:-1], wish, tools) + turns[-1].content
 
     async def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         if len(text) <= _CHARACTERS_AT_ONCE:
@@ -131,6 +140,8 @@ class Intake:
     def _thinks(self, request: GenerationRequest, prompt: str) -> bool:
         """Whether the answer will begin with thinking, or may."""
         if isinstance(request.prompt, str) or self.template is None or not self.template.thinking:
+            return False
+        if request.continue_final_message:
             return False
         return not prompt.rstrip().endswith(CLOSE)
 

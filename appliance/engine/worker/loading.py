@@ -15,6 +15,7 @@ from appliance.engine.worker.backends.base import Backend
 from appliance.engine.worker.engine import Engine
 from appliance.engine.worker.failure import LoadFailure, Progress
 from appliance.engine.worker.folder import ModelFolder, open_folder
+from appliance.engine.worker.prompt import ChatTemplate
 from appliance.engine.worker.sampling import default_sampling
 from appliance.engine.worker.sources import locate
 
@@ -46,7 +47,7 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
         context_length=config.context_length,
         kv_tokens=config.kv_tokens,
         max_concurrency=config.max_concurrency,
-        capabilities=tuple(sorted(backend.capabilities)),
+        capabilities=tuple(sorted({*backend.capabilities, *_continuing(template)})),
         load_seconds=round(time.monotonic() - began, 2),
         thinking=template is not None and template.thinking,
         adapters=tuple(each.name for each in config.adapters),
@@ -61,6 +62,11 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
         ),
         facts=facts,
     )
+
+
+def _continuing(template: ChatTemplate | None) -> tuple[str, ...]:
+    """Where turns have a form, an answer can go on within its own."""
+    return () if template is None else ("continue_final_message",)
 
 
 def _load_openvino(

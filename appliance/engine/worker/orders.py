@@ -40,6 +40,7 @@ async def chat_order(engine: Engine, body: bytes) -> Order:
         constraint=ask.constraint(),
         top_logprobs=ask.wanted_scores(),
         adapter=_adapter(engine, ask),
+        continue_final_message=ask.continue_final_message,
     )
     fields = {"constraint": ask.constraint_field, **ask.thinking_fields()}
     job = await engine.job(request, fields)

@@ -141,8 +141,20 @@ class ChatRequest(Generation, WithTools):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     thinking_budget: Budget | None = None
     thinking_token_budget: Budget | None = None
+    # vLLM's names: it wants both to be said.
+    continue_final_message: bool = False
+    add_generation_prompt: bool | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
+
+    @model_validator(mode="after")
+    def _an_answer_that_goes_on(self) -> ChatRequest:
+        goes_on = self.continue_final_message
+        if goes_on and self.messages[-1].role != "assistant":
+            raise ValueError("continue_final_message needs an assistant's turn at the end")
+        if self.add_generation_prompt is goes_on:
+            raise ValueError("add_generation_prompt must be the opposite of continue_final_message")
+        return self
 
     def wanted_scores(self) -> int | None:
         """How many likeliest tokens to name; None: no log-probabilities. Raises InvalidRequest."""

@@ -57,6 +57,8 @@ async def test_logit_bias(tokenizer: TextTokenizer) -> None:
         ({"messages": [USER | {"tool_calls": [
             {"id": "x", "function": {"name": "x", "arguments": "{}"}}]}]}, "messages.0",
          "only an assistant"),
+        ({"continue_final_message": True}, None, "an assistant's turn at the end"),
+        ({"add_generation_prompt": False}, None, "the opposite of continue_final_message"),
     ],
 )  # fmt: skip
 async def test_refusals_name_field_value_and_range(

@@ -228,3 +228,16 @@ async def test_an_adapter_is_a_model(tokenizer: TextTokenizer) -> None:
         assert (await server.post(TEXT, prompt="x", model="poet")).json["model"] == "poet"
         assert (await server.chat(model="anything")).json["model"] == "scripted"
         assert [ask.adapter for ask in server.backend.asks] == ["poet", "poet", None]
+
+
+async def test_an_answer_goes_on_within_its_own_turn(tokenizer: TextTokenizer) -> None:
+    turns = [USER, {"role": "assistant", "content": "One, two,"}]
+    async with serving(tokenizer, " three.") as server:
+        choice = await server.answer(
+            messages=turns, continue_final_message=True, add_generation_prompt=False
+        )
+        assert choice["message"]["content"].strip() == "three."
+        assert "reasoning" not in choice["message"]
+        prompt = server.backend.prompt(0)
+        assert prompt.endswith("</think>\n\nOne, two,")
+        assert prompt.count("assistant") == 1
