@@ -41,16 +41,31 @@ document.addEventListener("click", async (event) => {
   showCopied(button);
 });
 
-/** Every code block gets a button; the server cannot know whether there is a script. */
+function codeButton(kind, label) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = `${kind} ghost small`;
+  button.textContent = label;
+  return button;
+}
+
+/** Every code block gets buttons; the server cannot know whether there is a script. */
 function addCopyButtons(part) {
   for (const head of part.querySelectorAll(".code-head:not(:has(button))")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "copy-code ghost small";
-    button.textContent = body.dataset.labelCopy;
-    head.append(button);
+    head.append(codeButton("copy-code", body.dataset.labelCopy));
+    head.append(codeButton("save-code", body.dataset.labelSave));
   }
 }
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".save-code");
+  if (!button) return;
+  const code = button.closest(".code-block").querySelector("code").innerText;
+  const address = URL.createObjectURL(new Blob([code], { type: "text/plain" }));
+  const download = button.closest(".code-head").dataset.file ?? "code.txt";
+  Object.assign(document.createElement("a"), { href: address, download }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+});
 
 // --- Writing -----------------------------------------------------------------------------------
 

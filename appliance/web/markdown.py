@@ -1,7 +1,7 @@
 """Markdown that a model wrote, as HTML that is safe to show, whole or while it grows.
 
-Raw HTML, images (a remote one would report the reader) and reference definitions (they would
-change what is already shown) are off. nh3 is a second wall behind the escaping.
+Raw HTML and reference definitions (they would change what is already shown) are off; an image is
+a link to it, for a remote one would report the reader. nh3 is a second wall behind the escaping.
 """
 
 from __future__ import annotations
@@ -17,26 +17,38 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup, escape
-from pygments import highlight
-from pygments.formatters.html import HtmlFormatter
-from pygments.lexer import Lexer
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
+
+from appliance.web.markdown_code import GROWING, render_code
+from appliance.web.markdown_math import math, math_blocks
 
 _TEXT_TAGS = {"a", "br", "code", "del", "em", "s", "span", "strong"}
 _BLOCK_TAGS = {"blockquote", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre"}
 _LIST_TAGS = {"li", "ol", "ul", "table", "tbody", "td", "th", "thead", "tr"}
-_TAGS = _TEXT_TAGS | _BLOCK_TAGS | _LIST_TAGS
+_MATH_LEAVES = {"mi", "mn", "mo", "ms", "mtext", "mspace"}
+_MATH_ROWS = {"math", "mrow", "mstyle", "mpadded", "mphantom", "menclose", "mfrac", "msqrt"}
+_MATH_SCRIPTS = {"mroot", "msub", "msup", "msubsup", "munder", "mover", "munderover"}
+_MATH_SCRIPTS |= {"mmultiscripts", "mprescripts"}
+_MATH_TAGS = _MATH_LEAVES | _MATH_ROWS | _MATH_SCRIPTS | {"mtable", "mtr", "mtd"}
+_TAGS = _TEXT_TAGS | _BLOCK_TAGS | _LIST_TAGS | _MATH_TAGS
 _ATTRIBUTES = {
     "*": {"dir"},
-    "a": {"href", "title"},
+    "a": {"href", "title", "class"},
     "ol": {"start"},
     "pre": {"tabindex"},
-    **{tag: {"class"} for tag in ("code", "div", "span", "td", "th")},
+    **{tag: {"class"} for tag in ("code", "span", "td", "th")},
+    "div": {"class", "tabindex", "data-file"},
+    "math": {"display"},
+    "mi": {"mathvariant"},
+    "mo": {"stretchy", "fence", "form", "minsize", "maxsize", "lspace", "rspace", "accent"},
+    "mspace": {"width"},
+    "mstyle": {"displaystyle", "scriptlevel"},
+    "mfrac": {"linethickness"},
+    "mtable": {"displaystyle"},
+    "mtd": {"class"},
+    **{tag: {"accent", "accentunder"} for tag in ("mover", "munder", "munderover")},
 }
 _DIRECTED = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "th", "td"}
-GROWING = "growing"
-LONG_CODE = 4000  # characters
+TABLE = '<div class="table-scroll" tabindex="0">'
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SCHEMES = {"http", "https", "mailto"}
 
@@ -88,10 +100,16 @@ def _finished_length(text: str) -> int:
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "xhtmlOut": False})
     parser.enable(["table", "strikethrough"])
-    parser.disable(["html_block", "html_inline", "image", "reference"])
+    parser.disable(["html_block", "html_inline", "reference"])
+    math(parser)
     parser.core.ruler.push("direction", _give_direction)
-    parser.add_render_rule("fence", _render_code)
-    parser.add_render_rule("code_block", _render_code)
+    parser.add_render_rule("fence", render_code)
+    parser.add_render_rule("code_block", render_code)
+    parser.add_render_rule("image", _render_image)
+    parser.add_render_rule(
+        "table_open", lambda *_: '<div class="table-scroll" tabindex="0"><table>\n'
+    )
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return parser
 
 
@@ -101,6 +119,7 @@ def _structure() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False})
     parser.enable("table")
     parser.disable(["html_block", "reference", "inline"])
+    math_blocks(parser)
     return parser
 
 
@@ -117,38 +136,14 @@ def _give_direction(state: StateCore) -> None:
             token.attrSet("class", "align-" + str(style).removeprefix("text-align:"))
 
 
-def _render_code(
+def _render_image(
     self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
+    """Where the image is, for the reader to open or not."""
     token = tokens[index]
-    words = token.info.split()
-    language = words[0] if words else ""
-    head = f'<div class="code-head"><span>{escape(language)}</span></div>'
-    if GROWING in env and len(token.content) > LONG_CODE:
-        # Coloured once it is settled: until then it is rendered anew with each frame.
-        language = ""
-    code = f'<pre tabindex="0"><code>{_highlighted(token.content, language)}</code></pre>'
-    return f'<div class="code-block">{head}{code}</div>\n'
-
-
-def _highlighted(code: str, language: str) -> str:
-    lexer = _lexer(language)
-    if lexer is None:
-        return str(escape(code))
-    return highlight(code, lexer, _formatter())
-
-
-@lru_cache(maxsize=64)
-def _lexer(language: str) -> Lexer | None:
-    try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False) if language else None
-    except ClassNotFound:
-        return None
-
-
-@cache
-def _formatter() -> HtmlFormatter[str]:
-    return HtmlFormatter(nowrap=True)
+    address = str(token.attrs["src"])
+    label = self.renderInlineAsText(token.children, options, env) or address
+    return f'<a class="image-link" href="{escape(address)}">{escape(label)}</a>'
 
 
 def _sanitise(html: str) -> Markup:

@@ -63,7 +63,7 @@ def test_nothing_a_model_writes_can_act(attack: str) -> None:
     assert set(tags) <= harmless | {"table", "thead", "tbody", "tr", "th", "td"}
     attributes = re.findall(r"<[a-z0-9]+((?:\s+[a-z-]+=\"[^\"]*\")*)", html)
     names = {name for group in attributes for name in re.findall(r"([a-z-]+)=\"", group)}
-    assert names <= {"href", "title", "target", "rel", "class", "dir", "tabindex"}
+    assert names <= {"href", "title", "target", "rel", "class", "dir", "tabindex", "data-file"}
     for address in re.findall(r'href="([^"]*)"', html):
         assert address.startswith(("http://", "https://", "mailto:"))
 
@@ -132,3 +132,19 @@ def test_links_open_apart_and_tell_nothing() -> None:
 
 def test_each_block_has_its_own_direction() -> None:
     assert render("# שלום\n\nHello").count('dir="auto"') == 2
+
+
+def test_images_are_links_to_them() -> None:
+    html = render("![a cat](https://tracker.example/pixel.png)")
+    assert "<img" not in html
+    assert '<a class="image-link" href="https://tracker.example/pixel.png"' in html
+    assert ">a cat</a>" in html
+
+
+def test_a_wide_table_scrolls_by_keyboard_in_its_own_box() -> None:
+    assert '<div class="table-scroll" tabindex="0"><table>' in render("| a |\n|---|\n| 1 |")
+
+
+@pytest.mark.parametrize(("language", "name"), [("python", "code.py"), ("no-such", "code.txt")])
+def test_code_has_a_name_to_be_saved_by(language: str, name: str) -> None:
+    assert f'data-file="{name}"' in render(f"```{language}\nx\n```")
