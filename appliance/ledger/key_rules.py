@@ -1,15 +1,52 @@
-"""What a key may be called and what rate it may be given."""
+"""What a key may be called, be allowed and be limited to: one set of rules for the command line,
+the page and the admin API."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, Literal, TypedDict
 
 from appliance.errors import InvalidRequest
 from appliance.ledger.tables import OWNER
 
 MAX_NAME_LENGTH = 64
+MAX_LISTED = 100
+MAX_COUNT = 2_000_000_000
+Scope = Literal["chat", "admin", "history"]
+SCOPES: tuple[Scope, ...] = ("chat", "history", "admin")
+LOG_CONTENT = ("full", "metadata")
+COUNTS = ("tokens_per_minute", "tokens_per_day", "parallel", "max_tokens")
 _MARKS = "._- "
+
+
+class KeyFields(TypedDict, total=False):
+    """Everything that can be said of a key besides its name; what is absent is left as it is.
+
+    None takes a limit away. `is_admin` is short for the scope `admin` beside `chat`.
+    """
+
+    expires_at: datetime | None
+    is_admin: bool
+    scopes: Sequence[str]
+    models: Sequence[str] | None
+    assistants: Sequence[str] | None
+    rate: str | None
+    tokens_per_minute: int | None
+    tokens_per_day: int | None
+    parallel: int | None
+    max_tokens: int | None
+    log_content: str | None
+
+
+def checked_fields(fields: KeyFields) -> dict[str, Any]:
+    """The columns of what was said, checked. Raises InvalidRequest; its `param` names which."""
+    given: dict[str, Any] = dict(fields)
+    is_admin = given.pop("is_admin", False)
+    if is_admin and "scopes" not in given:
+        given["scopes"] = ("chat", "admin")
+    return {name: _CHECKS[name](name, value) for name, value in given.items()}
 
 
 def checked_name(name: str) -> str:
@@ -79,3 +116,69 @@ def check_expiry(expires_at: datetime) -> None:
             param="expires_at",
             moment=expires_at.isoformat(timespec="seconds"),
         )
+
+
+def _expiry(_: str, value: datetime | None) -> datetime | None:
+    if value is not None:
+        check_expiry(value)
+    return value
+
+
+def _count(name: str, value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MAX_COUNT:
+        raise InvalidRequest(
+            "%(field)s was %(value)s. Give a whole number from 1, or leave it out for no limit.",
+            param=name,
+            field=name,
+            value=value,
+        )
+    return value
+
+
+def _scopes(name: str, value: Sequence[str]) -> list[str]:
+    unknown = sorted(set(value) - set(SCOPES))
+    if not value or unknown:
+        raise InvalidRequest(
+            "Choose what the key may do: one or more of %(allowed)s (this was %(value)s).",
+            param=name,
+            allowed=", ".join(SCOPES),
+            value=", ".join(unknown) or "none",
+        )
+    return [scope for scope in SCOPES if scope in value]
+
+
+def _names(name: str, value: Sequence[str] | None) -> list[str] | None:
+    if value is None:
+        return None
+    names = list(dict.fromkeys(one.strip() for one in value))
+    if not 1 <= len(names) <= MAX_LISTED or not all(n and n.isprintable() for n in names):
+        raise InvalidRequest(
+            "%(field)s: name 1 to %(most)s of them, or leave it out to allow all.",
+            param=name,
+            field=name,
+            most=MAX_LISTED,
+        )
+    return names
+
+
+def _log_content(name: str, value: str | None) -> str | None:
+    if value not in (None, *LOG_CONTENT):
+        raise InvalidRequest(
+            "%(field)s was %(value)s. Write full or metadata, or leave it out to do as the "
+            "appliance does.",
+            param=name,
+            field=name,
+            value=value,
+        )
+    return value
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "expires_at": _expiry,
+    "scopes": _scopes,
+    "models": _names,
+    "assistants": _names,
+    "rate": lambda _, value: checked_rate(value),
+    **dict.fromkeys(COUNTS, _count),
+    "log_content": _log_content,
+}

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hmac
 import time
 import unicodedata
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Unpack
 
 from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select, update
 
-from appliance.errors import NotFound
+from appliance.errors import InvalidRequest, NotFound
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
-from appliance.ledger.key_rules import check_expiry, checked_name, checked_rate, taken
+from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, taken
 from appliance.ledger.secret import SECRET_PREFIX, SHOWN_CHARACTERS, hash_of, new_secret
 from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
@@ -23,29 +25,20 @@ TOUCH_INTERVAL_SECONDS = 60.0
 
 
 class KeyStore:
-    """Makes, finds and revokes keys."""
+    """Makes, finds, changes and revokes keys."""
 
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
         self._writer = writer
         self._touched: dict[str, float] = {}
 
-    async def create(
-        self,
-        name: str,
-        *,
-        expires_at: datetime | None = None,
-        rate: str | None = None,
-        is_admin: bool = False,
-    ) -> tuple[ApiKey, str]:
+    async def create(self, name: str, **fields: Unpack[KeyFields]) -> tuple[ApiKey, str]:
         """Makes a key; returns it with its secret, which cannot be had again.
 
         Raises InvalidRequest (`param` names which) for a name that is malformed, reserved or
-        taken (letter case does not tell names apart), a moment gone by, or a bad rate.
+        taken (letter case does not tell names apart), or a field that breaks its rule.
         """
-        name, rate = checked_name(name), checked_rate(rate)
-        if expires_at is not None:
-            check_expiry(expires_at)
+        name, columns = checked_name(name), checked_fields(fields)
         secret = new_secret()
 
         def insert(session: Session) -> ApiKey:
@@ -55,10 +48,8 @@ class KeyStore:
                 name=name,
                 prefix=secret[:SHOWN_CHARACTERS],
                 hash=hash_of(secret),
-                is_admin=is_admin,
-                rate=rate,
                 created_at=datetime.now(UTC),
-                expires_at=expires_at,
+                **columns,
             )
             session.add(key)
             return key
@@ -67,6 +58,39 @@ class KeyStore:
             return await self._writer.execute(insert), secret
         except IntegrityError as error:  # two servers on one database, at the same moment
             raise taken(name) from error
+
+    async def change(self, name: str, **fields: Unpack[KeyFields]) -> ApiKey:
+        """From now on what was said holds; the rest stays. An expired key may live again.
+
+        Raises NotFound, and InvalidRequest as `create`, or for a revoked key.
+        """
+        columns = checked_fields(fields)
+
+        def write(session: Session) -> ApiKey:
+            key = _unrevoked(session, name)
+            for column, value in columns.items():
+                setattr(key, column, value)
+            return key
+
+        return await self._writer.execute(write)
+
+    async def rotate(self, name: str, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
+        """Gives the key a new secret; the one before works for `grace` longer, none before it.
+
+        Without grace browsers that are signed in with the key have to sign in again. Raises
+        NotFound, and InvalidRequest for a revoked key.
+        """
+        secret = new_secret()
+
+        def write(session: Session) -> ApiKey:
+            key = _unrevoked(session, name)
+            key.old_hash = key.hash if grace else None
+            key.grace_until = datetime.now(UTC) + grace if grace else None
+            key.session_epoch += 0 if grace else 1
+            key.hash, key.prefix = hash_of(secret), secret[:SHOWN_CHARACTERS]
+            return key
+
+        return await self._writer.execute(write), secret
 
     async def list(self) -> list[ApiKey]:
         """All keys, revoked and expired ones too, oldest first."""
@@ -79,25 +103,37 @@ class KeyStore:
 
         Raises NotFound.
         """
-        wanted = unicodedata.normalize("NFC", name.strip())
 
         def mark(session: Session) -> ApiKey:
-            key = session.exec(select(ApiKey).where(ApiKey.name == wanted)).one_or_none()
-            if key is None:
-                raise NotFound("There is no key called “%(name)s”.", name=wanted)
+            key = _named(session, name)
             key.revoked_at = key.revoked_at or datetime.now(UTC)
             return key
 
         return await self._writer.execute(mark)
 
+    async def named(self, name: str) -> ApiKey:
+        """The key of this name, in whatever `state`. Raises NotFound."""
+        await self._writer.drained()
+        return await self._database.read(lambda session: _named(session, name))
+
+    async def revoked_among(self, key_ids: Collection[str]) -> set[str]:
+        """Which of these keys open nothing any more, because somebody has ended them."""
+        query = select(ApiKey.id).where(
+            col(ApiKey.id).in_(key_ids), col(ApiKey.revoked_at).is_not(None)
+        )
+        return await self._database.read(lambda session: {*session.exec(query)})
+
     async def find(self, secret: str) -> ApiKey | None:
-        """The key that `secret` belongs to, in whatever `state`; None when it is nobody's."""
+        """The key that `secret` belongs to, in whatever `state`; None when it is nobody's.
+
+        A secret from before a rotation is the key's own while the grace lasts.
+        """
         if not secret.startswith(SECRET_PREFIX):
             return None
         hashed = hash_of(secret)
-        query = select(ApiKey).where(ApiKey.hash == hashed)
-        key = await self._database.read(lambda session: session.exec(query).one_or_none())
-        return key if key is not None and hmac.compare_digest(key.hash, hashed) else None
+        query = select(ApiKey).where(or_(ApiKey.hash == hashed, ApiKey.old_hash == hashed))
+        key = await self._database.read(lambda session: session.exec(query).first())
+        return key if key is not None and _opens(key, hashed) else None
 
     async def get(self, key_id: str) -> ApiKey | None:
         """The key with this id, in whatever `state`: what a signed-in browser rides on."""
@@ -123,6 +159,32 @@ class KeyStore:
             )
         )
         return await self._database.read(lambda session: session.exec(query).one())
+
+
+def _opens(key: ApiKey, hashed: str) -> bool:
+    """Compared in constant time, both of them always."""
+    new = hmac.compare_digest(key.hash, hashed)
+    old = hmac.compare_digest(key.old_hash or "", hashed)
+    return new or (old and key.in_grace)
+
+
+def _named(session: Session, name: str) -> ApiKey:
+    wanted = unicodedata.normalize("NFC", name.strip())
+    key = session.exec(select(ApiKey).where(ApiKey.name == wanted)).one_or_none()
+    if key is None:
+        raise NotFound("There is no key called “%(name)s”.", name=wanted)
+    return key
+
+
+def _unrevoked(session: Session, name: str) -> ApiKey:
+    key = _named(session, name)
+    if key.revoked_at is not None:
+        raise InvalidRequest(
+            "The key “%(name)s” was revoked, which is for good. Make a new one.",
+            param="name",
+            name=key.name,
+        )
+    return key
 
 
 def _check_free(session: Session, name: str) -> None:
