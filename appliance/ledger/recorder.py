@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Insert, Update, bindparam
-from sqlmodel import Session, col, insert, update
+from sqlmodel import Session, col, insert, select, update
 
 from appliance.domain import Timings, Usage
+from appliance.ledger import search
 from appliance.ledger.database import changed_rows
-from appliance.ledger.tables import GenerationRecord, RequestRecord
+from appliance.ledger.masking import masked
+from appliance.ledger.recorded import Measured, Notes, counted, rounded
+from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.tables_chat import ConversationMessage
+from appliance.ledger.turns import keep_input
 from appliance.ledger.writer import Writer
 
 INTERRUPTED = "interrupted"
@@ -25,12 +29,13 @@ INTERRUPTED = "interrupted"
 # Built once; the values come with each execution, so that no request pays for making SQL.
 _OPEN_REQUEST = insert(RequestRecord)
 _CLOSE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
-_OPEN_GENERATION = insert(GenerationRecord)
-_CLOSE_GENERATION = update(GenerationRecord).where(col(GenerationRecord.id) == bindparam("row_id"))
+_KEEP_CONTENT = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
+_OPEN_GENERATION = insert(GenerationStored)
+_CLOSE_GENERATION = update(GenerationStored).where(col(GenerationStored.id) == bindparam("row_id"))
 
 
 class Recorder:
-    """Writes `request` and `generation` rows through `writer`."""
+    """Writes `request` and `generation` rows through `writer`; secrets in texts are masked."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -74,9 +79,9 @@ class Recorder:
         row = {
             "row_id": id,
             "status": status,
-            "duration_ms": _rounded(duration_ms),
+            "duration_ms": rounded(duration_ms),
             "key_name": key_name,
-            "error": error,
+            "error": masked(error),
         }
         self._writer.submit(lambda session: _close(session, _CLOSE_REQUEST, row))
 
@@ -90,6 +95,7 @@ class Recorder:
         engine: str,
         parameters: Mapping[str, Any],
         input: list[Any] | str | None,
+        **notes: Unpack[Notes],
     ) -> None:
         """The engine is about to be asked. `input` is None where content is not recorded."""
         row = {
@@ -99,9 +105,9 @@ class Recorder:
             "precision": precision,
             "engine": engine,
             "parameters": dict(parameters),
-            "input": input,
+            **notes,
         }
-        self._writer.submit(lambda session: _insert(session, _OPEN_GENERATION, row))
+        self._writer.submit(lambda session: _open_generation(session, row, input))
 
     def close_generation(
         self,
@@ -115,25 +121,21 @@ class Recorder:
         error: str | None,
         tool_calls: list[Any] | None = None,
         cached_from: str | None = None,
+        **measured: Unpack[Measured],
     ) -> None:
         """It is over, one way or another. `cached_from` is the request that was answered first."""
         row = {
             "row_id": id,
             "output": output,
             "reasoning": reasoning or None,
-            "prompt_tokens": usage and usage.prompt_tokens,
-            "cached_tokens": usage and usage.cached_tokens,
-            "completion_tokens": usage and usage.completion_tokens,
-            "reasoning_tokens": usage and usage.reasoning_tokens,
-            "queue_ms": _rounded(timings.queue_ms),
-            "ttft_ms": _rounded(timings.ttft_ms),
-            "duration_ms": _rounded(timings.duration_ms),
             "finish_reason": finish_reason,
             "error": error,
             "tool_calls": tool_calls or None,
             "cached_from": cached_from,
+            **counted(usage, timings),
+            **measured,
         }
-        self._writer.submit(lambda session: _close(session, _CLOSE_GENERATION, row))
+        self._writer.submit(lambda session: _close_generation(session, row))
 
     def mark_interrupted(self) -> int:
         """Closes what the last run left open; returns how many requests that were.
@@ -146,6 +148,30 @@ class Recorder:
 
 def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
     session.connection().execute(opening, row)
+
+
+def _open_generation(session: Session, row: dict[str, Any], said: list[Any] | str | None) -> None:
+    # In the writer's thread: masking and hashing a long chat must not hold up those who ask.
+    said = masked(said)
+    kept = None if said is None else keep_input(session, said)
+    _insert(session, _OPEN_GENERATION, row | {"turn_id": kept and kept.turn_id})
+    note = {"row_id": row["request_id"], "log_content": "full" if kept else "metadata"}
+    session.connection().execute(_KEEP_CONTENT, note)
+    if said and kept:
+        # Of a chat only what is new: the rest is found as earlier requests.
+        anew = said if isinstance(said, str) else kept.new or said[-1:]
+        search.index(session, row["request_id"], search.input_text(anew))
+
+
+def _close_generation(session: Session, row: dict[str, Any]) -> None:
+    texts = ("output", "reasoning", "tool_calls", "error")
+    row |= {name: masked(row[name]) for name in texts}
+    _close(session, _CLOSE_GENERATION, row)
+    if said := search.output_text(row["output"], row["reasoning"]):
+        request_id = session.scalar(
+            select(GenerationStored.request_id).where(GenerationStored.id == row["row_id"])
+        )
+        search.index(session, str(request_id), said)
 
 
 def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
@@ -162,8 +188,8 @@ def _mark_interrupted(session: Session) -> int:
     )
     changed_rows(
         session,
-        update(GenerationRecord)
-        .where(col(GenerationRecord.finish_reason).is_(None))
+        update(GenerationStored)
+        .where(col(GenerationStored.finish_reason).is_(None))
         .values(finish_reason=INTERRUPTED, error=INTERRUPTED),
     )
     changed_rows(
@@ -173,7 +199,3 @@ def _mark_interrupted(session: Session) -> int:
         .values(status="failed", error=INTERRUPTED),
     )
     return requests
-
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 1)

@@ -4,6 +4,9 @@ Column order is deliberate: `select *` reads like a sentence; what came with a l
 stands at the end. Durations are milliseconds.
 Everything is nullable that is not known when a row is opened: an open request has no
 `status`, an open generation no `finish_reason`.
+
+What a generation was asked stands in `part`, one message each and every message once; `turn`
+strings them together. `generation` is a view that tells both as one row.
 """
 
 from __future__ import annotations
@@ -11,12 +14,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, text
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from appliance.ledger.columns import PlainText, UtcDateTime
 
 OWNER = "owner"
+
+
+def _partial(name: str, column: str, condition: str) -> Index:
+    where = text(condition)
+    return Index(name, column, sqlite_where=where, postgresql_where=where)
 
 
 class RequestRecord(SQLModel, table=True):
@@ -26,12 +34,11 @@ class RequestRecord(SQLModel, table=True):
     __table_args__ = (
         Index("request_by_time", "created_at"),
         Index("request_by_key", "key_name", "id"),
-        Index(
-            "request_open",
-            "id",
-            sqlite_where=text("status IS NULL"),
-            postgresql_where=text("status IS NULL"),
-        ),
+        _partial("request_open", "id", "status IS NULL"),
+        Index("request_by_ip", "client_ip", "id"),
+        Index("request_by_path", "path", "id"),
+        _partial("request_failed", "id", "status >= 400 OR error IS NOT NULL"),
+        _partial("request_slow", "id", "duration_ms >= 10000"),
     )
 
     id: str = Field(primary_key=True, sa_type=PlainText)
@@ -45,23 +52,11 @@ class RequestRecord(SQLModel, table=True):
     user_agent: str | None = Field(default=None, sa_type=PlainText)
     error: str | None = Field(default=None, sa_type=PlainText)
     client_request_id: str | None = Field(default=None, sa_type=PlainText)
+    log_content: str | None = Field(default=None, sa_type=PlainText)
 
 
-class GenerationRecord(SQLModel, table=True):
+class GenerationColumns(SQLModel):
     """What the engine was asked within a request, and what it answered."""
-
-    __tablename__ = "generation"
-    __table_args__ = (
-        Index("generation_by_request", "request_id"),
-        # Totals and open rows are read from this index alone, without touching the long texts.
-        Index(
-            "generation_counts",
-            "finish_reason",
-            "prompt_tokens",
-            "cached_tokens",
-            "completion_tokens",
-        ),
-    )
 
     id: str = Field(primary_key=True, sa_type=PlainText)
     request_id: str = Field(foreign_key="request.id", ondelete="CASCADE", sa_type=PlainText)
@@ -84,3 +79,72 @@ class GenerationRecord(SQLModel, table=True):
     tool_calls: Any = Field(default=None, nullable=True, sa_type=JSON(none_as_null=True))
     # No foreign key: the row stays an answer given again when the first one is swept away.
     cached_from: str | None = Field(default=None, sa_type=PlainText)
+    dialect: str | None = Field(default=None, sa_type=PlainText)
+    conversation_id: str | None = Field(default=None, sa_type=PlainText)
+    assistant: str | None = Field(default=None, sa_type=PlainText)
+    seed: int | None = Field(default=None, sa_type=BigInteger)
+    model_hash: str | None = Field(default=None, sa_type=PlainText)
+    engine_version: str | None = Field(default=None, sa_type=PlainText)
+    queue_place: int | None = None
+    tpot_ms: float | None = None
+    input_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    output_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    trace_id: str | None = Field(default=None, sa_type=PlainText)
+    joules: float | None = None
+    # No foreign keys here either: a note outlives what it points at.
+    replay_of: str | None = Field(default=None, sa_type=PlainText)
+
+
+class GenerationRecord(GenerationColumns, table=True):
+    """A generation as it is read, with its whole input. A view: nothing is written here."""
+
+    __tablename__ = "generation"
+    __table_args__ = {"info": {"view": True}}
+
+
+class GenerationStored(GenerationColumns, table=True):
+    """A generation as it is kept. `input` is that of rows from before there were parts."""
+
+    __tablename__ = "generation_row"
+    __table_args__ = (
+        Index("generation_by_request", "request_id"),
+        # Totals and open rows are read from this index alone, without touching the long texts.
+        Index(
+            "generation_counts",
+            "finish_reason",
+            "prompt_tokens",
+            "cached_tokens",
+            "completion_tokens",
+        ),
+        Index("generation_by_turn", "turn_id"),
+        Index("generation_by_model", "model", "request_id"),
+        _partial("generation_failed", "request_id", "error IS NOT NULL"),
+        _partial("generation_replays", "replay_of", "replay_of IS NOT NULL"),
+    )
+
+    turn_id: int | None = Field(default=None, foreign_key="turn.id", sa_type=BigInteger)
+
+
+class Part(SQLModel, table=True):
+    """A message, or a raw prompt, as JSON: once, however often it was sent."""
+
+    __tablename__ = "part"
+
+    id: int | None = Field(default=None, primary_key=True)
+    hash: bytes = Field(unique=True, sa_type=LargeBinary)
+    content: Any = Field(nullable=False, sa_type=JSON)
+
+
+class Turn(SQLModel, table=True):
+    """A part in its place: after the turn `parent_id`, or at the beginning (0).
+
+    `hash` is that of everything up to here, so a chat that grows finds what is already there.
+    """
+
+    __tablename__ = "turn"
+    __table_args__ = (Index("turn_by_parent", "parent_id"), Index("turn_by_part", "part_id"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    parent_id: int
+    part_id: int = Field(foreign_key="part.id")
+    hash: bytes = Field(unique=True, sa_type=LargeBinary)

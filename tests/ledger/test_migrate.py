@@ -17,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.schema import SchemaItem
 
 from appliance.errors import SetupError
 from appliance.ledger.database import Database
@@ -44,9 +45,18 @@ def sql(file: Path, *statements: str) -> None:
             database.execute(statement)
 
 
+def _is_ours(
+    thing: SchemaItem, name: str | None, kind: str, reflected: bool, _same: SchemaItem | None
+) -> bool:
+    """Views are no tables for Alembic, and the search keeps tables of its own."""
+    searching = kind == "table" and reflected and str(name).startswith("searched_text")
+    return not searching and not thing.info.get("view")
+
+
 def test_the_migrated_schema_is_the_one_the_models_describe(ledger: Ledger) -> None:
     with ledger.database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_object": _is_ours})
+        assert compare_metadata(context, metadata) == []
 
     with closing(sqlite3.connect(ledger.file)) as database:
         for table in metadata.sorted_tables:
@@ -148,10 +158,15 @@ def oldest(tmp_path: Path) -> Path:
     return file
 
 
-def rows_of(file: Path) -> dict[str, list[tuple[object, ...]]]:
+OLDEST_TABLES = ("request", "generation", "api_key", "conversation", "message")
+
+
+def rows_of(file: Path) -> dict[str, list[dict[str, object]]]:
+    """The rows of the first version's tables, by the names of their columns."""
     with closing(sqlite3.connect(file)) as database:
-        names = [table.name for table in metadata.sorted_tables]
-        return {name: database.execute(f"select * from {name}").fetchall() for name in names}
+        database.row_factory = sqlite3.Row
+        found = {name: database.execute(f"select * from {name}") for name in OLDEST_TABLES}
+        return {name: [dict(row) for row in rows] for name, rows in found.items()}
 
 
 def test_every_row_of_the_oldest_schema_survives(oldest: Path) -> None:
@@ -159,10 +174,11 @@ def test_every_row_of_the_oldest_schema_survives(oldest: Path) -> None:
 
     migrated(oldest)
 
-    added = {"request": 1, "generation": 3}
-    for table, rows in rows_of(oldest).items():
-        assert rows == [row + (None,) * added.get(table, 0) for row in before[table]]
-        assert len(rows) == 1
+    after = rows_of(oldest)
+    for table, (row,) in before.items():
+        (kept,) = after[table]
+        row.pop("is_admin", None)  # became one of the key's scopes
+        assert {name: kept[name] for name in row} == row
 
 
 async def test_old_and_new_rows_are_read_alike(oldest: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,24 @@ pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 
 
+NOTES: dict[str, Any] = {
+    "dialect": "chat",
+    "conversation_id": "01J0000000000000000000000B",
+    "assistant": "tutor",
+    "replay_of": "01J0000000000000000000000C",
+    "seed": 2**62,
+    "engine_version": "5.14",
+    "input_bytes": 17,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+}
+MEASURED: dict[str, Any] = {
+    "queue_place": 3,
+    "output_bytes": 22,
+    "model_hash": "9f86d081",
+    "joules": 41.5,
+}
+
+
 async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> None:
     arrived = datetime(2026, 8, 1, 9, 30, tzinfo=UTC)
 
@@ -31,7 +50,9 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
             "reasoning": "They ask for a definition.",
             "tool_calls": [{"id": "call_1", "name": "look_up", "arguments": "{}"}],
             "cached_from": "01J0000000000000000000000A",
+            **MEASURED,
         },
+        asked=NOTES,
     )
 
     detail = await ledger.queries.request(request_id, owner=None)
@@ -49,6 +70,7 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
         "user_agent": "curl/8.5",
         "error": None,
         "client_request_id": "trace-7",
+        "log_content": "full",
     }
     assert detail.generation.model_dump(exclude={"id"}) == {
         "request_id": request_id,
@@ -70,6 +92,9 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
         "reasoning_tokens": 2,
         "tool_calls": [{"id": "call_1", "name": "look_up", "arguments": "{}"}],
         "cached_from": "01J0000000000000000000000A",
+        "tpot_ms": 16.0,
+        **NOTES,
+        **MEASURED,
     }
 
 

@@ -1,0 +1,117 @@
+"""What was asked, kept once: each message is a part, and an input is a string of turns.
+
+A chat sends its whole history with every message. Only what is new of it is stored; the rest is
+found again by the hash of everything up to there. Turns that nobody needs any more are pruned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, insert
+from sqlmodel import Session, col, delete, select
+
+from appliance.ledger.columns import readable_json
+from appliance.ledger.database import changed_rows
+from appliance.ledger.tables import GenerationStored, Part, Turn
+
+# Half a SHA-256: nobody finds two texts for it, and it is stored four times a message.
+HASH_BYTES = 16
+# What every database takes as parameters of one statement.
+AT_ONCE = 500
+BEGINNING = 0
+
+
+class Kept(NamedTuple):
+    """`turn_id` stands for the whole input; `new` is what was not there before."""
+
+    turn_id: int | None
+    new: list[Any]
+
+
+def keep_input(session: Session, said: Sequence[Any] | str) -> Kept:
+    """Stores what is new of an input: messages, or a raw prompt."""
+    pieces = [said] if isinstance(said, str) else list(said)
+    if not pieces:
+        return Kept(None, [])
+    connection = session.connection()
+    hashes = [_digest(readable_json(piece).encode()) for piece in pieces]
+    chain = list(accumulate(hashes, lambda before, part: _digest(before + part)))
+    known = _ids(connection, Turn, chain)
+    depth = next((n for n in range(len(chain), 0, -1) if chain[n - 1] in known), 0)
+    turn_id = known[chain[depth - 1]] if depth else BEGINNING
+    new = pieces[depth:]
+    parts = _ids(connection, Part, hashes[depth:])
+    for piece, own, whole in zip(new, hashes[depth:], chain[depth:], strict=True):
+        if own not in parts:
+            parts[own] = _insert(connection, Part, {"hash": own, "content": piece})
+        row = {"parent_id": turn_id, "part_id": parts[own], "hash": whole}
+        turn_id = _insert(connection, Turn, row)
+    return Kept(turn_id, new)
+
+
+def prune(session: Session, turn_ids: Iterable[int]) -> int:
+    """Deletes those turns that no generation and no later turn needs, with the turns before them
+    that are then not needed either, and their parts. How many turns went."""
+    gone = 0
+    waiting = set(turn_ids) - {BEGINNING}
+    while waiting:
+        free = _unneeded(session, sorted(waiting)[:AT_ONCE])
+        waiting.difference_update(sorted(waiting)[:AT_ONCE])
+        if not free:
+            continue
+        ids = [turn.id for turn in free]
+        gone += changed_rows(session, delete(Turn).where(col(Turn.id).in_(ids)))
+        _drop_parts(session, {turn.part_id for turn in free})
+        waiting.update({turn.parent_id for turn in free} - {BEGINNING})
+    return gone
+
+
+def unneeded_turns(session: Session, limit: int) -> list[int]:
+    """Ends of inputs that no generation has (any more): for the sweep. Reads, slowly."""
+    last = select(Turn.id).where(_is_last(), _is_nobodys()).limit(limit)
+    return [turn_id for turn_id in session.exec(last) if turn_id is not None]
+
+
+def _unneeded(session: Session, turn_ids: Sequence[int]) -> list[Turn]:
+    query = select(Turn).where(col(Turn.id).in_(turn_ids), _is_last(), _is_nobodys())
+    return list(session.exec(query))
+
+
+def _is_last() -> Any:
+    later = Turn.__table__.alias("later")  # type: ignore[attr-defined]
+    return ~select(later.c.id).where(later.c.parent_id == Turn.id).exists()
+
+
+def _is_nobodys() -> Any:
+    asked = col(GenerationStored.turn_id) == Turn.id
+    return ~select(GenerationStored.id).where(asked).exists()
+
+
+def _drop_parts(session: Session, part_ids: set[int]) -> None:
+    used = select(Turn.id).where(Turn.part_id == Part.id).exists()
+    changed_rows(session, delete(Part).where(col(Part.id).in_(part_ids), ~used))
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:HASH_BYTES]
+
+
+def _ids(
+    connection: Connection, table: type[Part] | type[Turn], hashes: Sequence[bytes]
+) -> dict[bytes, int]:
+    found: dict[bytes, int] = {}
+    for start in range(0, len(hashes), AT_ONCE):
+        some = hashes[start : start + AT_ONCE]
+        query = select(table.hash, table.id).where(col(table.hash).in_(some))
+        found.update((bytes(own), id_) for own, id_ in connection.execute(query))
+    return found
+
+
+def _insert(connection: Connection, table: type[Part] | type[Turn], row: dict[str, Any]) -> int:
+    key = connection.execute(insert(table), row).inserted_primary_key
+    assert key is not None  # noqa: S101 - one row was inserted
+    return int(key[0])
