@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from sqlmodel import SQLModel
 
-from appliance.ledger import tables, tables_chat, tables_joining, tables_keys
+from appliance.ledger import (
+    tables,
+    tables_chat,
+    tables_drafts,
+    tables_feedback,
+    tables_joining,
+    tables_keys,
+)
 
-__all__ = ["metadata", "tables", "tables_chat", "tables_joining", "tables_keys"]
+__all__ = [
+    "metadata",
+    "tables",
+    "tables_chat",
+    "tables_drafts",
+    "tables_feedback",
+    "tables_joining",
+    "tables_keys",
+]
 
 metadata = SQLModel.metadata
