@@ -41,6 +41,31 @@ def _on_postgresql(element: last_message, compiler: SQLCompiler, **options: Any)
     )
 
 
+class one_message(GenericFunction[str]):  # noqa: N801 - named as it reads in SQL
+    """Of a JSON column that holds one message, or a raw prompt: its text."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(one_message, "sqlite")
+def _message_on_sqlite(element: one_message, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    return (
+        f"CASE json_type({column}) WHEN 'object' "
+        f"THEN json_extract({column}, '$.content') ELSE json_extract({column}, '$') END"
+    )
+
+
+@compiles(one_message, "postgresql")
+def _message_on_postgresql(element: one_message, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    return (
+        f"CASE json_typeof({column}) WHEN 'object' "
+        f"THEN {column} ->> 'content' ELSE {column} #>> '{{}}' END"
+    )
+
+
 def excerpt(text: object) -> ColumnElement[str]:
     """The first `EXCERPT_CHARACTERS` characters of `text`."""
     return func.substr(text, 1, EXCERPT_CHARACTERS, type_=Text())

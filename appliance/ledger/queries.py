@@ -11,13 +11,19 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Select, func
 from sqlmodel import Session, col, select
 
 from appliance.ledger.database import Database
-from appliance.ledger.excerpt import excerpt, last_message
+from appliance.ledger.excerpt import excerpt, last_message, one_message
 from appliance.ledger.statistics import by_minute, generations_since, totals
-from appliance.ledger.tables import GenerationRecord, RequestRecord
+from appliance.ledger.tables import (
+    GenerationRecord,
+    GenerationStored,
+    Part,
+    RequestRecord,
+    Turn,
+)
 from appliance.ledger.views import (
     GenerationRow,
     MinuteBucket,
@@ -88,8 +94,8 @@ def page_of_requests(
     if before is not None:
         query = query.where(RequestRecord.id < before)
     if generations_only:
-        asked = select(GenerationRecord.request_id).where(
-            GenerationRecord.request_id == RequestRecord.id
+        asked = select(GenerationStored.request_id).where(
+            GenerationStored.request_id == RequestRecord.id
         )
         query = query.where(asked.exists())
     return query
@@ -98,28 +104,47 @@ def page_of_requests(
 def _request_page(session: Session, query: Select[RequestRecord], limit: int) -> RequestPage:
     records = session.scalars(query).all()
     shown = records[:limit]
-    generations = _summaries(session, [record.id for record in shown])
-    rows = tuple(
-        RequestRow(**record.model_dump(), generations=tuple(generations[record.id]))
-        for record in shown
+    return RequestPage(_rows(session, shown), shown[-1].id if len(records) > limit else None)
+
+
+def rows_of(session: Session, ids: Sequence[str]) -> tuple[RequestRow, ...]:
+    """These requests as rows of a list, in this order; what is gone meanwhile is left out."""
+    query = select(RequestRecord).where(col(RequestRecord.id).in_(ids))
+    found = {record.id: record for record in session.scalars(query)}
+    return _rows(session, [found[name] for name in ids if name in found])
+
+
+def _rows(session: Session, records: Sequence[RequestRecord]) -> tuple[RequestRow, ...]:
+    generations = _summaries(session, [record.id for record in records])
+    return tuple(
+        RequestRow(**_shown(record), generations=tuple(generations[record.id]))
+        for record in records
     )
-    return RequestPage(rows, shown[-1].id if len(records) > limit else None)
+
+
+def _shown(record: RequestRecord) -> dict[str, Any]:
+    names = RequestRow.__dataclass_fields__.keys() - {"generations"}
+    return {name: getattr(record, name) for name in names}
 
 
 def _summaries(session: Session, request_ids: Sequence[str]) -> dict[str, list[GenerationRow]]:
     """The generations of all these requests, in one query, without their long texts."""
+    asked = func.coalesce(one_message(Part.content), last_message(GenerationStored.input))
     cut = {
-        "input_excerpt": excerpt(last_message(GenerationRecord.input)),
-        "output_excerpt": excerpt(GenerationRecord.output),
+        "input_excerpt": excerpt(asked),
+        "output_excerpt": excerpt(GenerationStored.output),
     }
     columns = [
-        cut[name].label(name) if name in cut else getattr(GenerationRecord, name)
+        cut[name].label(name) if name in cut else getattr(GenerationStored, name)
         for name in GenerationRow.__dataclass_fields__
     ]
     query: Select[*tuple[Any, ...]] = (
         Select(*columns)
-        .where(col(GenerationRecord.request_id).in_(request_ids))
-        .order_by(col(GenerationRecord.id))
+        .select_from(GenerationStored)
+        .outerjoin(Turn, col(Turn.id) == GenerationStored.turn_id)
+        .outerjoin(Part, col(Part.id) == Turn.part_id)
+        .where(col(GenerationStored.request_id).in_(request_ids))
+        .order_by(col(GenerationStored.id))
     )
     found: dict[str, list[GenerationRow]] = defaultdict(list)
     for row in session.execute(query).mappings():

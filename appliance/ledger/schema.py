@@ -6,6 +6,7 @@ from sqlmodel import SQLModel
 
 from appliance.ledger import (
     tables,
+    tables_assistants,
     tables_chat,
     tables_drafts,
     tables_feedback,
@@ -16,6 +17,7 @@ from appliance.ledger import (
 __all__ = [
     "metadata",
     "tables",
+    "tables_assistants",
     "tables_chat",
     "tables_drafts",
     "tables_feedback",

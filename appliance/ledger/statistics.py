@@ -11,7 +11,7 @@ from sqlalchemy import Select, func
 from sqlmodel import Session, col, select
 
 from appliance.ledger.recorder import INTERRUPTED
-from appliance.ledger.tables import GenerationRecord, RequestRecord
+from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.views import MinuteBucket, Totals
 
 _FAILED = ("error", INTERRUPTED)
@@ -22,10 +22,10 @@ def generations_since(start: datetime) -> Select[datetime, int | None, float | N
     return (
         select(
             RequestRecord.created_at,
-            GenerationRecord.completion_tokens,
-            GenerationRecord.duration_ms,
+            GenerationStored.completion_tokens,
+            GenerationStored.duration_ms,
         )
-        .join(GenerationRecord, col(GenerationRecord.request_id) == RequestRecord.id)
+        .join(GenerationStored, col(GenerationStored.request_id) == RequestRecord.id)
         .where(RequestRecord.created_at >= start)
     )
 
@@ -66,20 +66,20 @@ def totals(session: Session) -> Totals:
     counted = (
         func.coalesce(func.sum(column), 0)
         for column in (
-            GenerationRecord.prompt_tokens,
-            GenerationRecord.cached_tokens,
-            GenerationRecord.completion_tokens,
+            GenerationStored.prompt_tokens,
+            GenerationStored.cached_tokens,
+            GenerationStored.completion_tokens,
         )
     )
     generations, prompt, cached, completion = session.execute(
-        Select(func.count(), *counted).select_from(GenerationRecord)
+        Select(func.count(), *counted).select_from(GenerationStored)
     ).one()
     return Totals(
         since=session.scalar(Select(func.min(RequestRecord.created_at))),
         requests=session.scalar(Select(func.count()).select_from(RequestRecord)) or 0,
         generations=generations,
         failed=session.scalar(
-            Select(func.count()).where(col(GenerationRecord.finish_reason).in_(_FAILED))
+            Select(func.count()).where(col(GenerationStored.finish_reason).in_(_FAILED))
         )
         or 0,
         prompt_tokens=int(prompt),
