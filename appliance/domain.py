@@ -67,11 +67,12 @@ class Constraint:
     """The form that an answer must have; it holds from the end of the thinking on.
 
     `value` is a schema for `json_schema`, a pattern for `regex`, texts for `choice`, None for
-    `json_object`.
+    `json_object`. `field` is what the caller calls it, for refusals.
     """
 
     kind: ConstraintKind
     value: Mapping[str, Any] | str | tuple[str, ...] | None = None
+    field: str = "response_format"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,12 @@ class StructuredOutputs(BaseModel):
         return self
 
     def constraint(self) -> Constraint:
+        field = "structured_outputs"
         if self.json_schema is not None:
-            return Constraint("json_schema", self.json_schema)
+            return Constraint("json_schema", self.json_schema, field)
         if self.regex is not None:
-            return Constraint("regex", self.regex)
-        return Constraint("choice", tuple(self.choice or ()))
+            return Constraint("regex", self.regex, field)
+        return Constraint("choice", tuple(self.choice or ()), field)
 
 
 class FormatFields(BaseModel):

@@ -24,7 +24,7 @@ from appliance.engine.wire_events import (
     WireReader,
     nonsense,
 )
-from appliance.engine.wire_refusal import RETRY_SECONDS, refusal
+from appliance.engine.wire_refusal import RETRY_SECONDS, as_asked, refusal
 from appliance.errors import EngineFailed, EngineUnavailable, InvalidRequest, NotFound
 
 __all__ = ["Accepted", "Completed", "EngineClient", "EngineEvent", "http_client"]
@@ -74,7 +74,7 @@ class EngineClient:
             async with self._http.stream(
                 "POST", endpoint.url + path, json=body, headers=_headers(endpoint)
             ) as response:
-                await _check_stream(response)
+                await _check_stream(response, request)
                 accepted = True
                 yield Accepted(response.headers.get(ID_HEADER))
                 async for data in response.aiter_bytes():
@@ -133,10 +133,11 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
     return {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
 
 
-async def _check_stream(response: httpx2.Response) -> None:
+async def _check_stream(response: httpx2.Response, request: GenerationRequest) -> None:
     """Raises what a response means that is not a stream of events."""
     if response.status_code != 200:
-        raise refusal(response.status_code, await _first_bytes(response, MAX_REFUSAL_BYTES))
+        error = refusal(response.status_code, await _first_bytes(response, MAX_REFUSAL_BYTES))
+        raise as_asked(error, request.constraint)
     if response.headers.get("content-type", "").startswith(NOT_A_STREAM):
         raise nonsense(await _first_bytes(response, MAX_REFUSAL_BYTES))
 

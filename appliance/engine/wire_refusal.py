@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from appliance.domain import Constraint
 from appliance.errors import (
     ApplianceError,
     ContextExceeded,
@@ -18,6 +19,7 @@ from appliance.errors import (
 
 RETRY_SECONDS = 5.0
 SHOWN_CHARACTERS = 300
+_SCHEMA = "response_format"
 _CALLERS_FAULT = (400, 409, 413, 422)
 
 
@@ -35,6 +37,13 @@ def refusal(status: int, body: bytes) -> ApplianceError:
     if status not in _CALLERS_FAULT:
         return EngineFailed("The engine failed: %(reason)s", reason=message)
     return _invalid(error, message)
+
+
+def as_asked(error: ApplianceError, constraint: Constraint | None) -> ApplianceError:
+    """Names the form by the caller's word for it: on the wire, a schema is a `response_format`."""
+    if constraint is not None and error.param is not None and error.param.startswith(_SCHEMA):
+        error.param = constraint.field + error.param.removeprefix(_SCHEMA)
+    return error
 
 
 def _error_of(body: bytes) -> dict[str, Any]:

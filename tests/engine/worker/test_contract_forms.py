@@ -12,8 +12,9 @@ import httpx2
 import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
-from tests.engine.worker.running import RunningWorker, sse_payloads
+from tests.engine.worker.running import sse_payloads
 from tests.engine.worker.scripted import delta_of
+from tests.engine.worker.served import Served
 
 pytestmark = pytest.mark.anyio
 
@@ -50,8 +51,8 @@ BOUND_SECONDS = 60
 
 
 @pytest.fixture
-async def client(worker: RunningWorker) -> AsyncIterator[httpx2.AsyncClient]:
-    async with worker.client() as client:
+async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
+    async with served.client() as client:
         yield client
 
 

@@ -129,3 +129,21 @@ def test_order_that_is_no_order_is_refused(openvino_config: EngineConfig, tmp_pa
     worker = Broken(openvino_config, tmp_path / "log")
     assert worker.wait_for("failed")["code"] == "load_failed"
     assert worker.end() == 1
+
+
+async def test_its_wire_is_stricter_than_the_front(worker: RunningWorker) -> None:
+    """One client, which we wrote: what it does not mean is a mistake. And it wants to know more."""
+    user = [{"role": "user", "content": "Hi"}]
+    async with worker.client() as client:
+        for body in ({"modalities": ["text"]}, {"temperature": "0.5"}):
+            refused = await client.post("/v1/chat/completions", json={"messages": user} | body)
+            assert refused.status_code == 400, body
+            assert refused.json()["error"]["param"] == next(iter(body))
+        wish = {"messages": user, "model": "anything", "max_tokens": 1}
+        answer = (await client.post("/v1/chat/completions", json=wish)).json()
+        assert answer["model"] == worker.config.model
+        assert set(answer["timings"]) == {"queue_ms", "prefill_ms", "decode_ms"}
+        long = {"messages": user, "max_tokens": 1020}
+        error = (await client.post("/v1/chat/completions", json=long)).json()["error"]
+        assert (error["max_tokens"], error["limit"]) == (1020, 1024)
+        assert 1020 + error["prompt_tokens"] > 1024
