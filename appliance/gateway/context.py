@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PAGE_DIALECTS = frozenset({"chat", "write", "code", "assistant"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
@@ -20,6 +22,11 @@ class Origin:
     assistant: str | None = None
     replay_of: str | None = None
     keep_content: bool = True
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a person waits for it in front of a page of ours."""
+        return self.dialect in PAGE_DIALECTS
 
 
 UNNAMED = Origin()

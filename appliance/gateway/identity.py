@@ -14,10 +14,14 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from appliance.errors import NotAuthenticated, PermissionDenied
+from appliance.gateway.caller import Caller
 from appliance.gateway.origin import is_sent_by_another_site
+from appliance.gateway.tries import WrongKeys
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.tables import OWNER
 from appliance.ledger.tables_keys import ApiKey
+
+__all__ = ["Caller", "Connection", "Identity", "SessionClaim"]
 
 FORWARDING_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
 # SDKs insist on a key, so people write one of these where none is needed. They count as no key.
@@ -25,21 +29,6 @@ PLACEHOLDER_KEYS = frozenset(
     {"-", "x", "xxx", "none", "null", "empty", "dummy", "unused", "local", "ollama", "lm-studio"}
     | {"no-key", "nokey", "no-key-required", "sk-no-key-required", "not-needed", "not-required"}
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who a request is for. `rate` is the key's own limit, such as `60/minute`.
-
-    `log_content` "metadata": neither what is asked nor what is answered is recorded.
-    """
-
-    name: str
-    is_admin: bool
-    client_ip: str
-    via: Literal["owner", "key", "session"]
-    rate: str | None = None
-    log_content: Literal["full", "metadata"] = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +52,26 @@ class Connection:
 class Identity:
     """Names the caller of a connection, or refuses."""
 
-    def __init__(self, keys: KeyStore, *, require_key: bool) -> None:
+    def __init__(
+        self, keys: KeyStore, *, require_key: bool, tries: WrongKeys | None = None
+    ) -> None:
         self._keys = keys
         self._require_key = require_key
+        self._tries = tries or WrongKeys()
 
     async def identify(self, connection: Connection) -> Caller:
-        """Raises NotAuthenticated without a good key, PermissionDenied for a foreign page."""
+        """Raises NotAuthenticated without a good key, PermissionDenied for a foreign page,
+        RateLimited for one wrong key too many from this address. A good key is always good."""
         refuse_foreign_page(connection)
         if secret := presented_key(connection.headers):
-            key = _usable(await self._keys.find(secret))
+            key = await self._key_of(secret, connection.client_ip)
             self._keys.touch(key.id)
             return _caller(key, connection, "key")
         if (claim := connection.session) is not None:
             key = _usable(await self._keys.get(claim.key_id))
             if key.session_epoch != claim.epoch:
                 raise NotAuthenticated("This browser was signed out. Sign in again with your key.")
+            self._keys.touch(key.id)
             return _caller(key, connection, "session")
         if not self._require_key and is_from_this_machine(connection):
             return Caller(name=OWNER, is_admin=True, client_ip=connection.client_ip, via="owner")
@@ -85,6 +79,13 @@ class Identity:
             "An API key is needed. Send it as 'Authorization: Bearer KEY', 'x-api-key' or "
             "'api-key'; the owner makes one with: launcher.py keys create NAME"
         )
+
+    async def _key_of(self, secret: str, address: str) -> ApiKey:
+        found = await self._keys.find(secret)
+        if found is None or found.state != "active":
+            await self._tries.check(address)
+            await self._tries.failed(address)
+        return _usable(found)
 
 
 def presented_key(headers: Mapping[str, str]) -> str | None:
@@ -133,8 +134,21 @@ def _caller(key: ApiKey, connection: Connection, via: Literal["key", "session"])
         is_admin=key.is_admin,
         client_ip=connection.client_ip,
         via=via,
+        key_id=key.id,
+        scopes=frozenset(key.scopes),
+        models=_only(key.models),
+        assistants=_only(key.assistants),
         rate=key.rate,
+        tokens_per_minute=key.tokens_per_minute,
+        tokens_per_day=key.tokens_per_day,
+        parallel=key.parallel,
+        max_tokens=key.max_tokens,
+        log_content="metadata" if key.log_content == "metadata" else "full",
     )
+
+
+def _only(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
 
 
 def _is_loopback(address: str) -> bool:
