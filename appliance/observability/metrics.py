@@ -6,7 +6,9 @@ we choose: no key, no address and no text of a client's ever becomes one.
 
 from __future__ import annotations
 
-from appliance.observability.seen import GenerationSeen, RequestSeen
+from typing import get_args
+
+from appliance.observability.seen import CacheUse, GenerationSeen, RequestSeen
 from appliance.observability.tally import Counter, Histogram
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -98,6 +100,9 @@ class Metrics:
             ("http_request_method", "http_route", "http_response_status_code"),
             HTTP_BOUNDS,
         )
+        # A share of nothing is a share too: boards need each result from the beginning.
+        for result in get_args(CacheUse):
+            self.cache.add(result, amount=0)
 
     def generation(self, seen: GenerationSeen) -> None:
         """Answers out of the cache are counted as such alone: no model has worked for them."""
