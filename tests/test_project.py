@@ -30,6 +30,27 @@ LOADED_BY_NAME = {
     "python-multipart": "FastAPI reads forms with it",
     "safetensors": "transformers reads weights with it",
     "uvloop": "uvicorn's event loop",
+    **dict.fromkeys(
+        [
+            f"tree-sitter-{name}"
+            for name in (
+                "bash",
+                "c",
+                "c-sharp",
+                "cpp",
+                "css",
+                "go",
+                "html",
+                "java",
+                "javascript",
+                "php",
+                "ruby",
+                "rust",
+                "typescript",
+            )
+        ],
+        "web/syntax.py loads a grammar when its language is first checked",
+    ),
 }
 """Requirements that no file of ours imports, and who does."""
 
