@@ -26,6 +26,7 @@ from appliance.api import (
 from appliance.api.parts import ApiParts
 from appliance.doors import Doors, doors
 from appliance.engine.client import EngineClient, http_client
+from appliance.engine.counting import TokenCounter
 from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
@@ -33,11 +34,13 @@ from appliance.folder import DataFolder
 from appliance.gateway.cache import AnswerCache
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.http import Recording
-from appliance.gateway.identity import Caller, Identity
+from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
 from appliance.gateway.store import MemoryStore
 from appliance.lan.network import Network
+from appliance.ledger.assistants import Assistants
+from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
 from appliance.ledger.joining import Joining
@@ -52,6 +55,7 @@ from appliance.web.app import mount_static
 from appliance.web.app import router as pages
 from appliance.web.page import http_error_page
 from appliance.web.parts import WebParts
+from appliance.web.security import SecureHeaders
 from appliance.web.runs import Runs
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
@@ -98,7 +102,7 @@ def create_app(
         redoc_url=None,
     )
     entrance = doors(settings, folder, network)
-    named = entrance.named(Identity(parts.keys, require_key=settings.require_key))
+    named = entrance.named(parts.keys, require_key=settings.require_key)
     api = ApiParts(
         gateway=parts.gateway,
         engine=parts.engine,
@@ -117,7 +121,8 @@ def create_app(
     errors.install(app, http_error_page(web))
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
-    return Recording(app, ledger=parts.recorder, watch=parts.monitor.request)
+    guarded = SecureHeaders(app, hsts_days=settings.hsts_days)
+    return Recording(guarded, ledger=parts.recorder, watch=parts.monitor.request)
 
 
 def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
@@ -168,12 +173,16 @@ def _web_parts(
         queries=queries,
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),
+        attachments=Attachments(parts.database, parts.writer),
+        assistants=Assistants(parts.database, parts.writer),
+        count_tokens=TokenCounter(parts.engine, EngineClient(parts.http)),
         runs=parts.runs,
         plan=plan,
         losses=parts.writer,
         reach=entrance.reach,
         demo_model=load_catalogue().demo.name,
         sessions=entrance.sessions,
+        login_tries=entrance.tries,
         joining=Joining(parts.database, parts.writer),
         sign_out_all=entrance.signing.replace,
         language=settings.language,

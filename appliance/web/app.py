@@ -7,14 +7,20 @@ from starlette.routing import Route
 
 from appliance.web import (
     assistant,
+    attachments,
     banner,
     chat,
+    chat_branches,
+    chat_care,
+    connect,
     engine,
     history,
+    join,
     keys,
     login,
     preferences,
     status,
+    trust,
 )
 from appliance.web.assets import PREFIX, serve_asset
 from appliance.web.page import bind
@@ -22,11 +28,17 @@ from appliance.web.parts import WebParts
 
 PAGES = (
     chat.router,
+    chat_branches.router,
+    chat_care.router,
     assistant.router,
+    attachments.router,
     history.router,
     keys.router,
     status.router,
     login.router,
+    join.router,
+    connect.router,
+    trust.router,
     banner.router,
     engine.router,
     preferences.router,

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
 
 from appliance.domain import Event, GenerationRequest
 from appliance.engine.status import Engine
+from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.identity import Caller
+from appliance.gateway.tries import WrongKeys
+from appliance.gateway.queue import Place
+from appliance.ledger.assistants import Assistants
+from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
+from appliance.web.chat_store import Chats
 from appliance.web.session import Sessions
-from appliance.web.throttle import LoginTries
 
 if TYPE_CHECKING:
     from appliance.web.runs import Runs
@@ -27,10 +33,17 @@ class Generator(Protocol):
     """What pages ask of the gateway, with its promises."""
 
     def run(
-        self, request: GenerationRequest, caller: Caller, *, request_id: str
+        self,
+        request: GenerationRequest,
+        caller: Caller,
+        *,
+        request_id: str,
+        origin: Origin = UNNAMED,
     ) -> AsyncGenerator[Event, None]: ...
 
     async def answer_now(self, generation_id: str, caller: Caller) -> None: ...
+
+    def place(self, request_id: str, caller: Caller) -> Place | None: ...
 
 
 class Losses(Protocol):
@@ -65,7 +78,9 @@ class WebParts:
 
     `sessions` signs browsers in; `joining` takes invitations; `sign_out_all` ends every session of
     everybody; `language` is the owner's choice for all, or `auto`;
-    `demo_model` is the name by which the engine calls the small model of the installation.
+    `count_tokens` asks the engine, None: it cannot tell;
+    `demo_model` is the name by which the engine calls the small model of the installation;
+    `chat_titles`: the model names chats.
     """
 
     gateway: Generator
@@ -74,6 +89,9 @@ class WebParts:
     queries: Queries
     keys: KeyStore
     conversations: Conversations
+    attachments: Attachments
+    assistants: Assistants
+    count_tokens: Callable[[str], Awaitable[int | None]]
     runs: Runs
     plan: Any
     losses: Losses
@@ -84,4 +102,10 @@ class WebParts:
     language: str = "auto"
     demo_model: str = ""
     version: str = ""
-    login_tries: LoginTries = field(default_factory=LoginTries)
+    chat_titles: bool = True
+    login_tries: WrongKeys = field(default_factory=WrongKeys)
+
+    @cached_property
+    def chats(self) -> Chats:
+        """Where chats are kept; temporary ones live as long as these parts."""
+        return Chats(self.conversations)

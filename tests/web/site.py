@@ -27,8 +27,12 @@ from appliance.engine.config import Endpoint, EngineFacts, ModelSource
 from appliance.engine.status import EngineStatus, StatusBoard
 from appliance.engine.supervisor import BY_HAND
 from appliance.fit.decision import Plan, Reason
+from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
+from appliance.gateway.queue import Place
+from appliance.ledger.assistants import Assistants
+from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
 from appliance.ledger.joining import Joining
@@ -109,7 +113,7 @@ class ScriptedGateway:
 
     A piece is text, another delta, an exception to raise, or an event to wait for.
     `asked` keeps the requests in order; `cancelled` is set when an answer is cut off; `hurried`
-    keeps the generations that were to answer now.
+    keeps the generations that were to answer now; `standing` is the place in line of all.
     """
 
     def __init__(self) -> None:
@@ -119,13 +123,21 @@ class ScriptedGateway:
         self.pace = 0.0
         self.finish_reason: Any = "stop"
         self.asked: list[GenerationRequest] = []
+        self.origins: list[Origin] = []
         self.cancelled = asyncio.Event()
         self.hurried: list[tuple[str, str]] = []
+        self.standing: Place | None = None
 
     async def run(
-        self, request: GenerationRequest, caller: Caller, *, request_id: str
+        self,
+        request: GenerationRequest,
+        caller: Caller,
+        *,
+        request_id: str,
+        origin: Origin = UNNAMED,
     ) -> AsyncGenerator[Event, None]:
         self.asked.append(request)
+        self.origins.append(origin)
         count = 0
         try:
             for place, piece in enumerate(self.script):
@@ -151,10 +163,18 @@ class ScriptedGateway:
     async def answer_now(self, generation_id: str, caller: Caller) -> None:
         self.hurried.append((generation_id, caller.name))
 
+    def place(self, request_id: str, caller: Caller) -> Place | None:
+        return self.standing
+
 
 def words(text: str) -> Iterable[str]:
     """The text in pieces as an engine would send them."""
     return text.replace(" ", " \0").split("\0")
+
+
+async def word_count(text: str) -> int | None:
+    """Tokens, for an engine to which each word is one."""
+    return len(text.split())
 
 
 class Site:
@@ -184,6 +204,9 @@ class Site:
             queries=Queries(self.database, self.writer),
             keys=self.keys,
             conversations=Conversations(self.database, self.writer),
+            attachments=Attachments(self.database, self.writer),
+            assistants=Assistants(self.database, self.writer),
+            count_tokens=word_count,
             runs=self.runs,
             plan=PLAN,
             losses=self.writer,
@@ -192,6 +215,7 @@ class Site:
             joining=Joining(self.database, self.writer),
             sign_out_all=lambda: self.secrets.__setitem__(0, "another"),
             version="1.0",
+            chat_titles=False,
         )
         self.app = FastAPI()
         self.app.include_router(router(self.parts))
