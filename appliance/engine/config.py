@@ -8,6 +8,7 @@ writes one JSON object a line to its standard output:
     {"event": "progress", "stage": "download", "done": 1048576, "total": 16381470720,
      "speed": 11250000, "seconds_left": 1456}
     {"event": "ready", "facts": {…EngineFacts…}}
+    {"event": "hashed", "model_hash": "…"}    later, when it was not known before
     {"event": "failed", "code": "hub_unreachable", "message": "…"}        and exits with 1
 
 `speed` is in bytes a second; it and `seconds_left` are null while nobody can tell.
@@ -113,7 +114,9 @@ class EngineFacts:
     """What a loaded engine says of itself.
 
     `capabilities` names the parameters it obeys; empty means that it has not said. `adapters` are
-    further model names that it serves.
+    further model names that it serves. `default_sampling` and `thinking_sampling` are what it does
+    where nothing is asked (empty: it has not said, or the same). `model_hash` is the SHA-256 of the
+    weights.
     """
 
     model: str
@@ -127,3 +130,6 @@ class EngineFacts:
     load_seconds: float = 0.0
     thinking: bool = False
     adapters: tuple[str, ...] = ()
+    default_sampling: dict[str, float | int] = field(default_factory=dict)
+    thinking_sampling: dict[str, float | int] = field(default_factory=dict)
+    model_hash: str | None = None

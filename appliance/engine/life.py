@@ -95,6 +95,8 @@ class Life:
                 self._model, self._ready_at = facts.model, time.monotonic()
                 self._occupancy.touch()
                 self._board.publish(phase="ready", facts=facts)
+            case "hashed":
+                self._board.note_hash(str(event["model_hash"]))
 
 
 def _facts(values: dict[str, Any]) -> EngineFacts:

@@ -92,6 +92,12 @@ class StatusBoard:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def note_hash(self, model_hash: str) -> None:
+        """The weights have been read through: nobody waits for it, so nobody is woken."""
+        if self.status.facts is not None:
+            facts = replace(self.status.facts, model_hash=model_hash)
+            self.status = replace(self.status, facts=facts)
+
     async def changes(self) -> AsyncIterator[EngineStatus]:
         """The status now and after every change; quick changes are seen as one."""
         while True:

@@ -121,10 +121,14 @@ def _thinks(config: EngineConfig) -> bool:
     return bool(config.thinking_sampling) or "qwen3" in config.model.lower()
 
 
+def _chosen_sampling(config: EngineConfig) -> dict[str, float | int]:
+    """vLLM has one set of defaults, so that of thinking is used wherever a model may think."""
+    return (config.thinking_sampling if _thinks(config) else {}) or config.default_sampling
+
+
 def _sampling(config: EngineConfig) -> list[str]:
     """The makers' recommendation, for what a request leaves open."""
-    best = config.thinking_sampling if _thinks(config) else {}
-    chosen = best or config.default_sampling
+    chosen = _chosen_sampling(config)
     return ["--override-generation-config", json.dumps(chosen)] if chosen else []
 
 
@@ -188,4 +192,6 @@ def _facts(config: EngineConfig) -> EngineFacts:
         capabilities=(*CAPABILITIES, *(["adapters"] if config.adapters else [])),
         thinking=_thinks(config),
         adapters=tuple(adapter.name for adapter in config.adapters),
+        default_sampling=_chosen_sampling(config),
+        model_hash=config.source.sha256,
     )

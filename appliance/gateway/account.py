@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from appliance.domain import (
     ToolCall,
     Usage,
 )
+from appliance.engine.config import EngineFacts
 from appliance.ledger.tables import GenerationRecord
 
 Texts = defaultdict[int, list[str]]
@@ -91,6 +92,12 @@ class Account:
             found.append(row)
         return found
 
+    def output_bytes(self) -> int:
+        """UTF-8 bytes of answer, thinking and calls."""
+        said = [*self._text.values(), *self._reasoning.values()]
+        said += [call.arguments for call in self._calls.values()]
+        return sum(len(piece.encode(errors="replace")) for pieces in said for piece in pieces)
+
     def _in_one(self, texts: Texts) -> str:
         if self.choices == 1:
             return "".join(texts[0])
@@ -100,9 +107,13 @@ class Account:
         return (time.perf_counter() - self.started) * 1000
 
 
-def parameters(request: GenerationRequest) -> dict[str, Any]:
-    """What was asked for besides the text; what was left to its default is left out."""
-    found = {k: v for k, v in asdict(request.sampling).items() if v not in (None, ())}
+def parameters(request: GenerationRequest, facts: EngineFacts | None = None) -> dict[str, Any]:
+    """What was asked for besides the text, over what the engine does where nothing is asked.
+
+    What is in neither is off.
+    """
+    asked = {k: v for k, v in asdict(request.sampling).items() if v not in (None, ())}
+    found = dict(defaults(request, facts)) | asked
     others: dict[str, Any] = {
         "n": request.choices if request.choices != 1 else None,
         "enable_thinking": request.enable_thinking,
@@ -117,6 +128,16 @@ def parameters(request: GenerationRequest) -> dict[str, Any]:
         others["tool_choice"] = {"name": choice.name} if isinstance(choice, NamedTool) else choice
         others["parallel_tool_calls"] = None if request.parallel_tool_calls else False
     return found | {name: value for name, value in others.items() if value is not None}
+
+
+def defaults(request: GenerationRequest, facts: EngineFacts | None) -> Mapping[str, float]:
+    """The engine's own sampling for this request; thinking is often sampled otherwise."""
+    if facts is None:
+        return {}
+    thinks = facts.thinking and request.enable_thinking is not False
+    if thinks and not isinstance(request.prompt, str) and facts.thinking_sampling:
+        return facts.thinking_sampling
+    return facts.default_sampling
 
 
 def written_input(request: GenerationRequest) -> list[dict[str, Any]] | str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -22,9 +21,12 @@ from appliance.domain import (
 from appliance.engine.client import Completed, EngineClient
 from appliance.engine.status import Engine
 from appliance.errors import ApplianceError, NotFound
-from appliance.gateway.account import Account, parameters, written_input
+from appliance.gateway.account import Account
+from appliance.gateway.asked import Asked
+from appliance.gateway.bookkeeping import Bookkeeping
 from appliance.gateway.cache import AnswerCache, cache_key
 from appliance.gateway.context import UNNAMED, Origin
+from appliance.gateway.energy import EnergyMeter
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
@@ -33,20 +35,6 @@ from appliance.gateway.work import Begun, Placed, WorkEvent, Workshop
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 from appliance.observability.seen import GenerationSeen
-
-
-@dataclass(slots=True)
-class _Asked:
-    """One generation on its way. `begun` says how to reach it once the engine has taken it."""
-
-    id: str
-    request_id: str
-    request: GenerationRequest
-    caller: Caller
-    account: Account
-    origin: Origin
-    cache_key: str | None = None
-    begun: Begun | None = None
 
 
 class Gateway:
@@ -66,16 +54,17 @@ class Gateway:
         log_content: Literal["full", "metadata"] = "full",
         cache: AnswerCache | None = None,
         watch: Callable[[GenerationSeen], None] | None = None,
+        energy: EnergyMeter | None = None,
     ) -> None:
         self._engine = engine
         self._client = client
         self._limits = limits
         self._workshop = Workshop(engine, client, queue)
-        self._log = log
+        self._books = Bookkeeping(log, engine, energy or EnergyMeter())
         self._keep_content = log_content == "full"
         self._cache = cache
         self._watch = watch
-        self._running: dict[str, _Asked] = {}
+        self._running: dict[str, Asked] = {}
 
     async def run(
         self,
@@ -93,15 +82,16 @@ class Gateway:
         same caller's identical request waits for the same answer. `use_cache` false: the answer
         is computed for this request alone, and not kept. `origin` goes into the row.
         """
+        keeps = self._keeps_content(caller, origin)
         account = Account(request.choices)
-        asked = _Asked(new_id(), request_id, request, caller, account, origin)
-        self._open(asked)
+        asked = Asked(new_id(), request_id, request, caller, account, origin, keeps)
+        self._books.open(asked)
         try:
             await self._limits.check(caller)
             async with aclosing(self._source(asked, use_cache)) as events:
                 async for event in events:
                     if isinstance(event, Placed):
-                        asked.account.place(event.queue_ms)
+                        self._books.place(asked, event)
                     else:
                         yield self._told(asked, event)
         except Exception as error:
@@ -126,7 +116,7 @@ class Gateway:
             self._cache.spoil(asked.cache_key)
         await self._client.answer_now(begun.endpoint, begun.engine_id)
 
-    def _source(self, asked: _Asked, use_cache: bool) -> AsyncGenerator[WorkEvent, None]:
+    def _source(self, asked: Asked, use_cache: bool) -> AsyncGenerator[WorkEvent, None]:
         """The answer's events: computed, or from wherever the cache has them."""
         work = partial(self._workshop.work, asked.request, asked.caller.name)
         if self._cache is None or not use_cache:
@@ -137,7 +127,7 @@ class Gateway:
         asked.cache_key = key
         return self._cache.answer(key, asked.request_id, work)
 
-    def _told(self, asked: _Asked, event: Begun | Delta | ChoiceFinished | Completed) -> Event:
+    def _told(self, asked: Asked, event: Begun | Delta | ChoiceFinished | Completed) -> Event:
         """The event as the caller sees it, put down to the generation's account."""
         account = asked.account
         match event:
@@ -154,36 +144,12 @@ class Gateway:
                 self._running[asked.id] = asked
                 return Admitted(asked.id, model, account.queue_ms, cached_from, age)
 
-    def _keeps_content(self, asked: _Asked) -> bool:
+    def _keeps_content(self, caller: Caller, origin: Origin) -> bool:
         """Everyone has a say, and one no is enough: the settings, the caller, the occasion."""
-        wished = asked.caller.log_content == "full" and asked.origin.keep_content
-        return self._keep_content and wished
+        return self._keep_content and caller.log_content == "full" and origin.keep_content
 
-    def _open(self, asked: _Asked) -> None:
-        facts = self._engine.status.facts
-        self._log.open_generation(
-            id=asked.id,
-            request_id=asked.request_id,
-            model=facts.model if facts else "",
-            precision=facts.precision if facts else "",
-            engine=facts.backend if facts else "",
-            parameters=parameters(asked.request),
-            input=written_input(asked.request) if self._keeps_content(asked) else "",
-        )
-
-    def _close(self, asked: _Asked) -> None:
-        account, keep = asked.account, self._keeps_content(asked)
-        self._log.close_generation(
-            asked.id,
-            output=account.output() if keep else "",
-            reasoning=account.reasoning() if keep else "",
-            tool_calls=account.tool_calls() if keep else None,
-            usage=account.usage,
-            timings=account.timings(),
-            finish_reason=account.finish_reason,
-            error=account.error,
-            cached_from=account.cached_from,
-        )
+    def _close(self, asked: Asked) -> None:
+        self._books.close(asked)
         if self._watch is not None:
             facts, kept = self._engine.status.facts, asked.cache_key is not None
-            self._watch(seen(asked.id, asked.request, account, facts, asked.begun, kept))
+            self._watch(seen(asked.id, asked.request, asked.account, facts, asked.begun, kept))

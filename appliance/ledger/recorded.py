@@ -24,12 +24,18 @@ class Notes(TypedDict, total=False):
 
 
 class Measured(TypedDict, total=False):
-    """Known at the end. `queue_place`: how many were waiting before it when it came (0: nobody).
+    """Known at the end, or not yet when it was asked.
 
-    `output_bytes`: UTF-8 bytes of answer, thinking and calls; `joules`: its share of what the
-    card has used.
+    `queue_place`: how many were waiting before it when it came (0: nobody). `output_bytes`: UTF-8
+    bytes of answer, thinking and calls; `joules`: its share of what the card has used.
     """
 
+    model: str
+    precision: str
+    engine: str
+    engine_version: str | None
+    parameters: dict[str, Any]
+    seed: int
     queue_place: int | None
     output_bytes: int
     model_hash: str | None

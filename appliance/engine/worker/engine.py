@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from types import MappingProxyType
 
 from appliance.domain import GenerationRequest
@@ -26,7 +27,7 @@ class Engine:
     """Belongs to one event loop. At most `max_concurrency` choices run, the others wait in order.
 
     `thinking_defaults` are the sampling defaults of answers that begin with thinking; None: no
-    others.
+    others. `weights` is the file or folder that was loaded.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Engine:
         defaults: TokenSampling,
         facts: EngineFacts,
         thinking_defaults: TokenSampling | None = None,
+        weights: Path | None = None,
     ) -> None:
         self.facts = facts
+        self.weights = weights
         self.tokenizer = tokenizer
         self.intake = Intake(
             backend=backend,

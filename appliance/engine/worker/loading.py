@@ -14,6 +14,7 @@ from appliance.engine.config import EngineConfig, EngineFacts
 from appliance.engine.worker.backends.base import Backend
 from appliance.engine.worker.engine import Engine
 from appliance.engine.worker.failure import LoadFailure, Progress
+from appliance.engine.worker.fingerprint import known_hash
 from appliance.engine.worker.folder import ModelFolder, open_folder
 from appliance.engine.worker.prompt import ChatTemplate
 from appliance.engine.worker.sampling import default_sampling
@@ -51,6 +52,9 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
         load_seconds=round(time.monotonic() - began, 2),
         thinking=template is not None and template.thinking,
         adapters=tuple(each.name for each in config.adapters),
+        default_sampling=_usable(config.default_sampling, backend),
+        thinking_sampling=_usable(config.thinking_sampling, backend),
+        model_hash=known_hash(path, Path(config.cache_dir)),
     )
     return Engine(
         backend=backend,
@@ -61,12 +65,18 @@ def load_engine(config: EngineConfig, progress: Progress) -> Engine:
             config.thinking_sampling or config.default_sampling, backend.capabilities
         ),
         facts=facts,
+        weights=path,
     )
 
 
 def _continuing(template: ChatTemplate | None) -> tuple[str, ...]:
     """Where turns have a form, an answer can go on within its own."""
     return () if template is None else ("continue_final_message",)
+
+
+def _usable(wanted: dict[str, float | int], backend: Backend) -> dict[str, float | int]:
+    """What of the recommendation this backend obeys."""
+    return {name: value for name, value in wanted.items() if name in backend.capabilities}
 
 
 def _load_openvino(

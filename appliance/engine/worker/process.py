@@ -18,11 +18,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.engine.config import EngineConfig
 from appliance.engine.worker.events import EventWriter, claim_stdout
 from appliance.engine.worker.failure import LoadFailure, explain
+from appliance.engine.worker.fingerprint import model_hash
 
 if TYPE_CHECKING:
     from appliance.engine.worker.engine import Engine
@@ -95,7 +97,7 @@ def _serve(
     lifeline.stop_serving = lambda: setattr(server, "should_exit", True)
 
     async def live() -> None:
-        opening = asyncio.create_task(_open(slot, loading, events))
+        opening = asyncio.create_task(_open(slot, loading, events, config))
         # Not `run` or `serve`: they would take the signals that are left to the parent.
         await server._serve(sockets=[listener])
         opening.cancel()
@@ -126,7 +128,9 @@ def _load(config: EngineConfig, events: EventWriter) -> Engine:
     return load_engine(config, events.progress)
 
 
-async def _open(slot: Slot, loading: Future[Engine], events: EventWriter) -> None:
+async def _open(
+    slot: Slot, loading: Future[Engine], events: EventWriter, config: EngineConfig
+) -> None:
     """Open for business once the model is loaded; end the process when it cannot be."""
     try:
         engine = await asyncio.wrap_future(loading)
@@ -141,6 +145,22 @@ async def _open(slot: Slot, loading: Future[Engine], events: EventWriter) -> Non
     engine.start(loop, on_fatal=lambda error: _die(loop, error))
     slot.engine = engine
     events.emit("ready", facts=asdict(engine.facts))
+    if engine.facts.model_hash is None and engine.weights is not None:
+        cache_dir = Path(config.cache_dir)
+        threading.Thread(
+            target=_tell_hash, args=(engine.weights, cache_dir, events), daemon=True
+        ).start()
+
+
+def _tell_hash(weights: Path, cache_dir: Path, events: EventWriter) -> None:
+    """Beside the first requests: a large model that nobody has read through yet takes minutes."""
+    try:
+        digest = model_hash(weights, cache_dir)
+    except OSError as error:
+        log.warning("the model's files cannot be read through: %s", error)
+        return
+    if digest is not None:
+        events.emit("hashed", model_hash=digest)
 
 
 def _die(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
