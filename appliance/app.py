@@ -43,6 +43,7 @@ from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
+from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
@@ -55,8 +56,8 @@ from appliance.web.app import mount_static
 from appliance.web.app import router as pages
 from appliance.web.page import http_error_page
 from appliance.web.parts import WebParts
-from appliance.web.security import SecureHeaders
 from appliance.web.runs import Runs
+from appliance.web.security import SecureHeaders
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
 Watcher = Callable[[Engine], Awaitable[None]]
@@ -171,6 +172,7 @@ def _web_parts(
         identify=named,
         engine=parts.engine,
         queries=queries,
+        history=History(parts.database, parts.writer),
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),
         attachments=Attachments(parts.database, parts.writer),

@@ -14,11 +14,12 @@ from appliance.domain import Event, GenerationRequest
 from appliance.engine.status import Engine
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.identity import Caller
-from appliance.gateway.tries import WrongKeys
 from appliance.gateway.queue import Place
+from appliance.gateway.tries import WrongKeys
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
+from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
@@ -87,6 +88,7 @@ class WebParts:
     identify: Callable[[Request], Awaitable[Caller]]
     engine: Engine
     queries: Queries
+    history: History
     keys: KeyStore
     conversations: Conversations
     attachments: Attachments

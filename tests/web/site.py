@@ -35,6 +35,7 @@ from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
+from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
@@ -43,6 +44,7 @@ from appliance.ledger.writer import Writer
 from appliance.web.app import mount_static, router
 from appliance.web.parts import Reach, WebParts
 from appliance.web.runs import Runs
+from appliance.web.security import SecureHeaders
 from appliance.web.session import Sessions
 
 SECRET = "only for tests"
@@ -202,6 +204,7 @@ class Site:
             identify=who,
             engine=self.engine,
             queries=Queries(self.database, self.writer),
+            history=History(self.database, self.writer),
             keys=self.keys,
             conversations=Conversations(self.database, self.writer),
             attachments=Attachments(self.database, self.writer),
@@ -220,6 +223,7 @@ class Site:
         self.app = FastAPI()
         self.app.include_router(router(self.parts))
         mount_static(self.app)
+        self.app.add_middleware(SecureHeaders)
         self.app.add_middleware(Recording, ledger=self.recorder)
 
     async def close(self) -> None:
