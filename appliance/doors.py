@@ -11,7 +11,9 @@ from fastapi import Request
 from appliance.folder import DataFolder
 from appliance.gateway.http import identify
 from appliance.gateway.identity import Caller, Identity
+from appliance.gateway.tries import WrongKeys
 from appliance.lan.network import Network
+from appliance.ledger.keys import KeyStore
 from appliance.settings import Settings
 from appliance.signing import SigningSecrets
 from appliance.web.parts import Reach
@@ -25,9 +27,11 @@ class Doors:
     sessions: Sessions
     signing: SigningSecrets
     reach: Reach
+    tries: WrongKeys
 
-    def named(self, identity: Identity) -> Callable[[Request], Awaitable[Caller]]:
+    def named(self, keys: KeyStore, *, require_key: bool) -> Callable[[Request], Awaitable[Caller]]:
         """The dependency that names a request's caller."""
+        identity = Identity(keys, require_key=require_key, tries=self.tries)
 
         async def named(request: Request) -> Caller:
             return await identify(identity, request, self.sessions.read)
@@ -47,4 +51,4 @@ def doors(settings: Settings, folder: DataFolder, network: Network | None) -> Do
         urls=network.urls,
         authority=folder.authority,
     )
-    return Doors(Sessions(signing), signing, reach)
+    return Doors(Sessions(signing), signing, reach, WrongKeys())

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,28 +18,43 @@ import anyio.to_thread
 from appliance import VERSION, console
 from appliance.engine.status import Engine
 from appliance.engines import make_engine
+from appliance.entrance import Tls, surroundings, tls_for
 from appliance.errors import SetupError
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.hub_files import HubFiles
 from appliance.fit.plan import Plan, Wish, plan
 from appliance.fit.probe import probe
 from appliance.folder import DataFolder
+from appliance.lan.network import Network
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
     import uvicorn
 
-# Ctrl-C during an answer: long enough to send the last words, short enough not to annoy.
-DRAIN_SECONDS = 3
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is settled before the web framework is imported."""
+
+    settings: Settings
+    folder: DataFolder
+    decision: Plan
+    network: Network
+    tls: Tls | None
+    listener: socket.socket
+    plain: socket.socket | None
 
 
 def serve(settings: Settings) -> None:
     """Until it is stopped. Raises SetupError when it cannot start."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     listener = bind(settings.bind_host, settings.port)
-    url = local_url(settings)
+    redirect = settings.redirect_port
+    plain = None if redirect is None else bind(settings.bind_host, redirect, "--redirect-port")
+    scheme = "https" if settings.has_tls else "http"
+    network = Network(settings.bind_host, settings.port, scheme)
     folder = DataFolder(settings.data_dir)
-    folder.open(url)
+    folder.open(network.local_url, next(iter(network.urls()), None))
     # uvicorn ends in order and then raises the signal again, which would skip what we close.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -48,9 +64,11 @@ def serve(settings: Settings) -> None:
             load_catalogue(),
             find_config=HubFiles(settings.hub_endpoint),
         )
-        _announce(settings, decision, url)
+        tls = tls_for(settings, folder, network)
+        start = Start(settings, folder, decision, network, tls, listener, plain)
+        _announce(start)
         with contextlib.suppress(KeyboardInterrupt):
-            run = partial(_run, settings, folder, decision, listener)
+            run = partial(_run, start)
             anyio.run(run, backend_options={"use_uvloop": sys.platform != "win32"})
         console.say("Stopped.")
     finally:
@@ -58,46 +76,44 @@ def serve(settings: Settings) -> None:
         listener.close()
 
 
-async def _run(
-    settings: Settings, folder: DataFolder, decision: Plan, listener: socket.socket
-) -> None:
+async def _run(start: Start) -> None:
     """The engine first: it loads while the web framework is imported."""
-    engine = make_engine(settings, folder, decision)
+    settings, network = start.settings, start.network
+    engine = make_engine(settings, start.folder, start.decision)
     await engine.start()
     try:
-        server = await anyio.to_thread.run_sync(_server, settings, folder, decision, engine)
-        if not settings.no_browser:
-            console.open_browser(local_url(settings))
-        await server.serve(sockets=[listener])
+        server, plain = await anyio.to_thread.run_sync(_servers, start, engine)
+        from appliance.server import alongside
+
+        async with surroundings(settings, network, start.tls), alongside(plain, start.plain):
+            if not settings.no_browser:
+                console.open_browser(network.local_url)
+            await server.serve(sockets=[start.listener])
     finally:
         with anyio.CancelScope(shield=True):
             await engine.stop()
 
 
-def _server(
-    settings: Settings, folder: DataFolder, decision: Plan, engine: Engine
-) -> uvicorn.Server:
+def _servers(start: Start, engine: Engine) -> tuple[uvicorn.Server, uvicorn.Server]:
+    """The appliance's, and the one that leads to it over plain HTTP."""
     # Looking for garbage among what is being imported costs a tenth of the start and finds none.
     gc.disable()
     import uvicorn
 
     from appliance.app import create_app
+    from appliance.server import config_for, plain_server
 
-    app = create_app(settings, folder, decision, engine, [console.follow_engine])
+    if start.network.is_open:
+        from appliance.opening import open_up
+
+        open_up(start.settings, start.network)
+    watchers = [console.follow_engine]
+    app = create_app(start.settings, start.folder, start.decision, engine, watchers, start.network)
     gc.freeze()
     gc.enable()
-    proxies = [part.strip() for part in settings.trusted_proxies.split(",") if part.strip()]
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        ws="none",
-    )
-    return uvicorn.Server(config)
+    context = None if start.tls is None else start.tls.context
+    server = uvicorn.Server(config_for(app, start.settings, context))
+    return server, plain_server(app, start.settings)
 
 
 def wish_of(settings: Settings) -> Wish:
@@ -110,13 +126,7 @@ def wish_of(settings: Settings) -> Wish:
     )
 
 
-def local_url(settings: Settings) -> str:
-    host = settings.bind_host
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{settings.port}"
-
-
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, flag: str = "--port") -> socket.socket:
     """A listening socket. Raises SetupError with what to do when the port is not to be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -130,8 +140,9 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SetupError(
-            "Port %(port)s on %(host)s cannot be used: %(error)s. Choose another with --port, "
-            "for example --port %(other)s.",
+            "Port %(port)s on %(host)s cannot be used: %(error)s. Choose another with %(flag)s, "
+            "for example %(flag)s %(other)s.",
+            flag=flag,
             port=port,
             host=host,
             error=error.strerror or error,
@@ -148,11 +159,13 @@ def _reuse(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
-def _announce(settings: Settings, decision: Plan, url: str) -> None:
-    console.say(f"Appliance {VERSION} at {url}   (Ctrl-C stops it)")
+def _announce(start: Start) -> None:
+    decision = start.decision
+    console.say(f"Appliance {VERSION} at {start.network.local_url}   (Ctrl-C stops it)")
     model = next((r.phrase for r in decision.reasons if r.subject == "model"), None)
     console.say(f"Model: {decision.model}" + (f" – {model}" if model else ""))
-    if settings.lan:
-        console.say(
-            "Open to the local network; team-mates need a key: launcher.py keys create NAME"
-        )
+    if (authority := start.folder.authority()) is not None and start.settings.https:
+        from appliance.lan.authority import fingerprint
+
+        console.say(f"Devices must trust its authority once: {start.network.local_url}/trust")
+        console.say(f"  SHA-256 {fingerprint(authority)}")

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from appliance.engine.config import Adapter
 from appliance.errors import SetupError
@@ -31,6 +31,28 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
     lan: bool = Field(False, description="Listen on every address, so that team-mates get in.")
+    lan_name: str = Field(
+        "appliance",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$",
+        description="With --lan: the name on the network, NAME.local.",
+    )
+    https: bool = Field(
+        False, description="Speak HTTPS, with a certificate of this machine's own authority."
+    )
+    tls_cert: Path | None = Field(
+        None, description="Your own certificate (PEM, with its chain); needs --tls-key."
+    )
+    tls_key: Path | None = Field(
+        None, description="The key of --tls-cert (PEM, without a password)."
+    )
+    redirect_port: int | None = Field(
+        None, ge=1, le=65535, description="With HTTPS: a port of plain HTTP that leads to it."
+    )
+    hsts_days: int = Field(
+        0,
+        ge=0,
+        description="With HTTPS: forbid browsers plain HTTP for so long; 0 leaves them free.",
+    )
     no_browser: bool = Field(False, description="Do not open the browser.")
     model: str = Field(
         "auto", description="auto, demo, a hub id, a folder, or a GGUF file.", min_length=1
@@ -140,6 +162,20 @@ class Settings(BaseModel):
         for part in filter(None, (p.strip() for p in value.split(","))):
             ip_network(part, strict=False)
         return value
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both or neither")
+        if self.redirect_port is not None and not self.has_tls:
+            raise ValueError("redirect_port leads to HTTPS: give https or tls_cert too")
+        if self.redirect_port == self.port:
+            raise ValueError("redirect_port and port must differ")
+        return self
+
+    @property
+    def has_tls(self) -> bool:
+        return self.https or self.tls_cert is not None
 
     @property
     def bind_host(self) -> str:

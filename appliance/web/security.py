@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.errors import PermissionDenied
 from appliance.gateway.origin import is_sent_by_another_site
@@ -18,19 +20,51 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+# What is no page loads nothing and runs nothing, should a browser ever show it as one.
+NOTHING_AT_ALL = "default-src 'none'; frame-ancestors 'none'"
 HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Content-Security-Policy": NOTHING_AT_ALL,
 }
+DAY_SECONDS = 24 * 3600
 
 
 def secure_headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    """Gives a page its policy; `SecureHeaders` adds the rest."""
+    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     return response
+
+
+class SecureHeaders:
+    """Middleware: strict headers on every answer, unless a route has set its own.
+
+    `hsts_days`: over HTTPS, tell browsers to use nothing else for so long; 0 says nothing.
+    """
+
+    def __init__(self, app: ASGIApp, *, hsts_days: int = 0) -> None:
+        self._app = app
+        self._hsts_days = hsts_days
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if self._hsts_days and scope["scheme"] == "https":
+                    lasting = f"max-age={self._hsts_days * DAY_SECONDS}"
+                    headers.setdefault("Strict-Transport-Security", lasting)
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
 
 
 def check_same_origin(request: Request) -> None:

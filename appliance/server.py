@@ -1,0 +1,91 @@
+"""The app behind uvicorn: trusted proxies, TLS, and plain HTTP that leads to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.datastructures import URL
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from appliance.settings import Settings
+
+# Ctrl-C during an answer: long enough to send the last words, short enough not to annoy.
+DRAIN_SECONDS = 3
+# What a browser needs to read how to trust us, before it can speak HTTPS with us.
+ALSO_PLAIN = ("/trust", "/static/", "/language", "/theme")
+
+
+def config_for(
+    app: ASGIApp, settings: Settings, context: ssl.SSLContext | None = None
+) -> uvicorn.Config:
+    """How the app is served. Forwarding headers count from trusted proxies alone."""
+    proxies = [part.strip() for part in settings.trusted_proxies.split(",") if part.strip()]
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        ssl_context_factory=None if context is None else lambda *_: context,
+        ws="none",
+    )
+
+
+def plain_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
+    """Leads to HTTPS; for a block of `alongside`."""
+    config = uvicorn.Config(
+        ToHttps(app, settings.port),
+        lifespan="off",  # the app's life is the other server's
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+    )
+    return Beside(config)
+
+
+@contextlib.asynccontextmanager
+async def alongside(server: uvicorn.Server, listener: socket.socket | None) -> AsyncIterator[None]:
+    """The server serves on the listener, if there is one, for as long as the block runs."""
+    if listener is None:
+        yield
+        return
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class ToHttps:
+    """Sends plain HTTP on to HTTPS, but for the page that explains how to trust it."""
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._app = app
+        self._port = port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(ALSO_PLAIN):
+            await self._app(scope, receive, send)
+            return
+        there = URL(scope=scope).replace(scheme="https", port=self._port)
+        # 307: what is permanent today is in the way when HTTPS is switched off tomorrow.
+        await RedirectResponse(there, status_code=307)(scope, receive, send)
+
+
+class Beside(uvicorn.Server):
+    """A second server in one process: Ctrl-C is the first one's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
