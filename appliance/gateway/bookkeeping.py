@@ -31,7 +31,7 @@ class Bookkeeping:
             id=asked.id,
             request_id=asked.request_id,
             input=said if asked.keeps_content else None,
-            input_bytes=_input_bytes(request),
+            input_bytes=input_bytes(request),
             dialect=origin.dialect,
             conversation_id=origin.conversation_id,
             assistant=origin.assistant,
@@ -85,7 +85,7 @@ def _by_engine(request: GenerationRequest, facts: EngineFacts | None) -> dict[st
     }
 
 
-def _input_bytes(request: GenerationRequest) -> int:
+def input_bytes(request: GenerationRequest) -> int:
     """Of the texts themselves, without the names of roles."""
     if isinstance(request.prompt, str):
         return _bytes(request.prompt)

@@ -22,14 +22,17 @@ from appliance.engine.client import Completed, EngineClient
 from appliance.engine.status import Engine
 from appliance.errors import ApplianceError, NotFound
 from appliance.gateway.account import Account
+from appliance.gateway.admission import Admission
 from appliance.gateway.asked import Asked
 from appliance.gateway.bookkeeping import Bookkeeping
 from appliance.gateway.cache import AnswerCache, cache_key
+from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.energy import EnergyMeter
-from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
-from appliance.gateway.queue import FairQueue
+from appliance.gateway.permissions import shortened
+from appliance.gateway.queue import FairQueue, Place
+from appliance.gateway.revocation import Revocations
 from appliance.gateway.telling import seen
 from appliance.gateway.work import Begun, Placed, WorkEvent, Workshop
 from appliance.ledger.ids import new_id
@@ -58,7 +61,8 @@ class Gateway:
     ) -> None:
         self._engine = engine
         self._client = client
-        self._limits = limits
+        self._admission = Admission(engine, limits)
+        self._queue = queue
         self._workshop = Workshop(engine, client, queue)
         self._books = Bookkeeping(log, engine, energy or EnergyMeter())
         self._keep_content = log_content == "full"
@@ -78,22 +82,29 @@ class Gateway:
         """Yield `Admitted`, deltas and a `ChoiceFinished` for each choice, `Finished`.
 
         A refusal is raised before `Admitted`, so that it still has a status code; a failure after
-        it is an EngineFailed. Closing the generator cancels the work in the engine, unless the
-        same caller's identical request waits for the same answer. `use_cache` false: the answer
-        is computed for this request alone, and not kept. `origin` goes into the row.
+        it is an EngineFailed, or NotAuthenticated once the caller's key is revoked. Closing the
+        generator cancels the work in the engine, unless the same caller's identical request waits
+        for the same answer. `use_cache` false: the answer is computed for this request alone, and
+        not kept. `origin` goes into the row.
         """
         keeps = self._keeps_content(caller, origin)
-        account = Account(request.choices)
+        request, account = shortened(request, caller, origin), Account(request.choices)
         asked = Asked(new_id(), request_id, request, caller, account, origin, keeps)
         self._books.open(asked)
         try:
-            await self._limits.check(caller)
-            async with aclosing(self._source(asked, use_cache)) as events:
+            async with (
+                self._admission.admitted(asked) as interrupt,
+                aclosing(self._source(asked, use_cache)) as events,
+            ):
+                interrupt.enter()
                 async for event in events:
                     if isinstance(event, Placed):
                         self._books.place(asked, event)
-                    else:
-                        yield self._told(asked, event)
+                        continue
+                    told = self._told(asked, event)
+                    interrupt.leave()
+                    yield told
+                    interrupt.enter()
         except Exception as error:
             asked.account.finish_reason, asked.account.error = "error", str(error)
             asked.account.error_code = getattr(error, "code", ApplianceError.code)
@@ -101,6 +112,15 @@ class Gateway:
         finally:
             self._running.pop(asked.id, None)
             self._close(asked)
+
+    @property
+    def revocations(self) -> Revocations:
+        """What is under way by key; somebody must `watch` for keys that are revoked."""
+        return self._admission.revocations
+
+    def place(self, request_id: str, caller: Caller) -> Place | None:
+        """Where the caller's own request stands in the queue; None when it does not wait there."""
+        return self._queue.place_of(request_id, caller.name)
 
     async def answer_now(self, generation_id: str, caller: Caller) -> None:
         """End the thinking of the caller's own running answer; its text comes next.
@@ -118,7 +138,13 @@ class Gateway:
 
     def _source(self, asked: Asked, use_cache: bool) -> AsyncGenerator[WorkEvent, None]:
         """The answer's events: computed, or from wherever the cache has them."""
-        work = partial(self._workshop.work, asked.request, asked.caller.name)
+        work = partial(
+            self._workshop.work,
+            asked.request,
+            asked.caller.name,
+            ticket=asked.request_id,
+            interactive=asked.origin.is_page,
+        )
         if self._cache is None or not use_cache:
             return work()
         key = cache_key(asked.request, asked.caller.name, self._engine.status.facts)

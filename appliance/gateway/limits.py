@@ -1,42 +1,172 @@
-"""How often a caller may ask, in the notation of slowapi and flask-limiter: `60/minute`.
+"""How much a caller may ask for: requests, tokens of a minute and of a day, requests at once.
 
-The counting is the `limits` library's (the one slowapi stands on), used directly because a limit
-belongs to the gateway, where pages and APIs meet, and not to a route's decorator.
+Used directly and not by a route's decorator, because a limit belongs to the gateway, where pages
+and APIs meet.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
-from limits import parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
 
-from appliance.errors import RateLimited
-from appliance.gateway.identity import Caller
+from appliance.errors import InvalidRequest, RateLimited
+from appliance.gateway.allowance import Allowance
+from appliance.gateway.caller import Caller
+from appliance.gateway.counters import MEMORY, Counters, make_storage, read_rate
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+MINUTE, DAY = 60, 86_400
+PARALLEL_RETRY_SECONDS = 2.0
+COMPLAIN_EVERY_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Tokens held for a request until its real usage is known."""
+
+    caller: Caller
+    tokens: int
 
 
 class RateLimits:
-    """Counts each caller by name; a key's own rate wins over the default for everyone."""
+    """Counts each key, and by address whoever has none. A key's own rate wins over the default.
 
-    def __init__(self, default: str | None) -> None:
+    `storage` is an address that `limits` knows. When it does not answer, this process counts by
+    itself. Belongs to one event loop.
+    """
+
+    def __init__(
+        self, default: str | None, storage: str = MEMORY, clock: Callable[[], float] = time.time
+    ) -> None:
         self._default = default
-        self._window = MovingWindowRateLimiter(MemoryStorage())
+        self._counters = Counters(make_storage(storage), clock)
+        self._own_counters = Counters(make_storage(MEMORY), clock)
+        self._reserved = Counter[str]()
+        self._at_once = Counter[str]()
+        self._next_complaint = 0.0
 
     async def check(self, caller: Caller) -> None:
         """Count one request. Raises RateLimited with the seconds until the next is allowed."""
-        rate = caller.rate or self._default
-        if rate is None:
+        rate, whose = caller.rate or self._default, caller.counted_as
+        if rate is None or await self._ask(lambda counters: counters.hit(rate, whose)):
             return
-        limit = parse(rate)
-        if await self._window.hit(limit, caller.name):
+        _, wait = await self._ask(lambda counters: counters.requests_left(rate, whose))
+        raise _used_up(rate, caller, wait)
+
+    @contextlib.contextmanager
+    def at_once(self, caller: Caller) -> Iterator[None]:
+        """Inside, the request is one of those under way. Raises RateLimited for one too many."""
+        if caller.parallel is not None and self._at_once[caller.counted_as] >= caller.parallel:
+            raise RateLimited(
+                "%(parallel)s requests of %(name)s are under way, which is the most at once.",
+                retry_after=PARALLEL_RETRY_SECONDS,
+                parallel=caller.parallel,
+                name=caller.name,
+            )
+        self._at_once[caller.counted_as] += 1
+        try:
+            yield
+        finally:
+            self._at_once[caller.counted_as] -= 1
+
+    async def reserve(self, caller: Caller, tokens: int) -> Reservation:
+        """Hold so many tokens until `settle`. Raises RateLimited with the seconds until they are
+        free, InvalidRequest when they never will be."""
+        limits, whose = _token_limits(caller), caller.counted_as
+        for window, limit in limits.items():
+            _check_possible(caller, tokens, window, limit)
+        self._reserved[whose] += tokens
+        try:
+            for window, limit in limits.items():
+                await self._check_room(caller, tokens, window, limit)
+        except BaseException:
+            self._reserved[whose] -= tokens
+            raise
+        return Reservation(caller, tokens)
+
+    async def settle(self, reservation: Reservation, used: int) -> None:
+        """Give back what was held, and count what was really used."""
+        caller = reservation.caller
+        self._reserved[caller.counted_as] -= reservation.tokens
+        for window in _token_limits(caller):
+            await self._count(caller.counted_as, window, used)
+
+    async def allowances(self, caller: Caller) -> list[Allowance]:
+        """What is left of each limit that the caller has, for the headers of an answer."""
+        found, whose = [], caller.counted_as
+        if rate := caller.rate or self._default:
+            item = read_rate(rate)
+            left, reset = await self._ask(lambda counters: counters.requests_left(rate, whose))
+            found.append(Allowance("requests", item.amount, left, reset, item.get_expiry()))
+        for window, limit in _token_limits(caller).items():
+            used = await self._tokens(caller, window)
+            found.append(Allowance("tokens", limit, max(0, int(limit - used)), window, window))
+        return found
+
+    async def _check_room(self, caller: Caller, tokens: int, window: int, limit: int) -> None:
+        if await self._tokens(caller, window) <= limit:
             return
-        reset_time = (await self._window.get_window_stats(limit, caller.name)).reset_time
-        wait = max(1.0, reset_time - time.time())
-        raise RateLimited(
-            "The limit of %(rate)s for %(name)s is used up. Try again in %(seconds)s s.",
-            retry_after=wait,
-            rate=rate,
+        # What is reserved is given back or counted when its answers are done: it fades with them.
+        most, whose = max(0, limit - tokens), caller.counted_as
+        wait = await self._ask(lambda counters: counters.until_room(whose, window, most))
+        raise _used_up(f"{limit} tokens/{_span(window)}", caller, wait)
+
+    async def _count(self, whose: str, window: int, used: int) -> None:
+        await self._ask(lambda counters: counters.add_tokens(whose, window, used))
+
+    async def _tokens(self, caller: Caller, window: int) -> float:
+        whose = caller.counted_as
+        used = await self._ask(lambda counters: counters.tokens(whose, window))
+        return used + self._reserved[whose]
+
+    async def _ask(self, question: Callable[[Counters], Awaitable[T]]) -> T:
+        """Of the storage; of this process when the storage is away: better than no limit."""
+        try:
+            return await question(self._counters)
+        except StorageError as error:
+            if time.monotonic() > self._next_complaint:
+                self._next_complaint = time.monotonic() + COMPLAIN_EVERY_SECONDS
+                logger.warning("Limits are counted in this process alone: %s", error)
+            return await question(self._own_counters)
+
+
+def _token_limits(caller: Caller) -> dict[int, int]:
+    limits = {MINUTE: caller.tokens_per_minute, DAY: caller.tokens_per_day}
+    return {window: limit for window, limit in limits.items() if limit is not None}
+
+
+def _check_possible(caller: Caller, tokens: int, window: int, limit: int) -> None:
+    if tokens > limit:
+        raise InvalidRequest(
+            "Prompt and max_tokens are up to %(tokens)s tokens; the key %(name)s has %(limit)s for "
+            "a %(span)s. Ask for less.",
+            param="max_tokens",
+            tokens=tokens,
             name=caller.name,
-            seconds=round(wait),
+            limit=limit,
+            span=_span(window),
         )
+
+
+def _span(window: int) -> str:
+    return "minute" if window == MINUTE else "day"
+
+
+def _used_up(rate: str, caller: Caller, wait: float) -> RateLimited:
+    wait = max(1.0, wait)
+    return RateLimited(
+        "The limit of %(rate)s for %(name)s is used up. Try again in %(seconds)s s.",
+        retry_after=wait,
+        rate=rate,
+        name=caller.name,
+        seconds=round(wait),
+    )

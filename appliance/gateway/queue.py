@@ -101,9 +101,12 @@ class FairQueue:
         finally:
             self._give_back(held)
 
-    def place_of(self, ticket: str) -> Place | None:
-        """Where the request stands that waits with this ticket; None when none does."""
-        return next((place for turn, place in self.line() if turn.ticket == ticket), None)
+    def place_of(self, ticket: str, name: str) -> Place | None:
+        """Where this caller's request stands that waits with this ticket; None: none does."""
+        if not self._line.waiting_of(name):
+            return None
+        wanted = (ticket, name)
+        return next((place for t, place in self.line() if (t.ticket, t.name) == wanted), None)
 
     def line(self) -> Iterator[tuple[Turn, Place]]:
         """Everybody who waits, in the order of their turns, with the estimate for each."""
@@ -130,6 +133,12 @@ class FairQueue:
 
     def _check_room(self, name: str) -> None:
         wait = max(RETRY_SECONDS, (self._durations.mean or 0.0) / self.slots)
+        if self.waiting >= self.limit:
+            raise QueueFull(
+                "%(waiting)s requests are already waiting. Please try again shortly.",
+                retry_after=wait,
+                waiting=self.waiting,
+            )
         if (own := self._line.waiting_of(name)) >= self.per_key:
             raise RateLimited(
                 "%(own)s requests of %(name)s are already waiting, which is the most. Please wait "
@@ -137,12 +146,6 @@ class FairQueue:
                 retry_after=wait,
                 own=own,
                 name=name,
-            )
-        if self.waiting >= self.limit:
-            raise QueueFull(
-                "%(waiting)s requests are already waiting. Please try again shortly.",
-                retry_after=wait,
-                waiting=self.waiting,
             )
 
     def _give_up(self, turn: Turn, door: asyncio.Future[Held]) -> None:

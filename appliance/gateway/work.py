@@ -60,15 +60,21 @@ class Workshop:
         self._client = client
         self._queue = queue
 
-    async def work(self, request: GenerationRequest, name: str) -> AsyncGenerator[WorkEvent, None]:
+    async def work(
+        self, request: GenerationRequest, name: str, *, ticket: str = "", interactive: bool = False
+    ) -> AsyncGenerator[WorkEvent, None]:
         """Yield `Placed`, `Begun`, deltas and `ChoiceFinished`, `Completed`.
 
         Refusals are raised before `Begun`. Closing the generator cancels the work in the engine
-        and gives the place to the next.
+        and gives the place to the next. `ticket` is what the queue knows it by, `interactive`
+        tells that a person waits for it; each choice takes a place.
         """
         started, ahead = time.perf_counter(), self._queue.waiting
         check_available(self._engine.status)
-        async with self._queue.place(name), self._engine.lease() as endpoint:
+        place = self._queue.place(
+            name, ticket=ticket, interactive=interactive, places=request.choices
+        )
+        async with place, self._engine.lease() as endpoint:
             yield Placed((time.perf_counter() - started) * 1000, ahead)
             model = request.adapter or endpoint.model
             request = with_seed(request, self._engine.status.facts)

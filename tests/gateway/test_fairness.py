@@ -39,11 +39,11 @@ def day(coming: Arrivals) -> list[Served]:
             turn = Turn(name=name, interactive=interactive, alone=alone)
             line.join(turn)
             came[turn] = float(at)
-        turn = line.next()
-        assert turn is not None
-        line.take(turn)
-        served.append(Served(turn, came[turn], now))
-        running, now = turn.name, now + 1
+        chosen = line.next()
+        assert chosen is not None
+        line.take(chosen)
+        served.append(Served(chosen, came[chosen], now))
+        running, now = chosen.name, now + 1
     return served
 
 

@@ -10,7 +10,9 @@ pytestmark = pytest.mark.anyio
 
 
 def caller(name: str, rate: str | None = None) -> Caller:
-    return Caller(name=name, is_admin=False, client_ip="10.0.0.1", via="key", rate=rate)
+    return Caller(
+        name=name, is_admin=False, client_ip="10.0.0.1", via="key", key_id=name, rate=rate
+    )
 
 
 async def test_no_limit_unless_one_is_set() -> None:

@@ -163,7 +163,7 @@ async def test_a_person_at_a_page_goes_before_programs_but_not_for_ever(invite: 
     await guests.come("a-2")
     for name in "bcdef":
         await guests.come(f"{name}-1p")
-    order = []
+    order: list[str] = []
     while len(order) < 7:
         order.append(guests.inside[-1])
         await guests.go(order[-1])
@@ -204,16 +204,16 @@ async def test_the_place_and_about_how_long_are_known() -> None:
     guests = Guests(queue)
     await guests.come("a-1")
     await guests.come("b-1")
-    assert queue.place_of("b-1") == Place(1, None)
+    assert queue.place_of("b-1", "b") == Place(1, None)
     now = 10.0
     await guests.go("a-1")
     for guest in ("b-2", "c-1"):
         await guests.come(guest)
     now = 14.0
-    assert queue.place_of("c-1") == Place(1, 6.0)
-    assert queue.place_of("b-2") == Place(2, 16.0)
-    assert queue.place_of("b-1") is None
+    assert queue.place_of("c-1", "c") == Place(1, 6.0)
+    assert queue.place_of("b-2", "b") == Place(2, 16.0)
+    assert queue.place_of("b-1", "b") is None
     now = 30.0
-    assert queue.place_of("c-1") == Place(1, 2.5)
+    assert queue.place_of("c-1", "c") == Place(1, 2.5)
     await guests.all_leave()
     assert queue.waiting == queue.running == 0
