@@ -16,26 +16,53 @@ from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationRow
 
 
-def page_of_conversations(owner: str, before: str | None, limit: int) -> Select[*tuple[Any, ...]]:
+def page_of_conversations(
+    owner: str, before: str | None, limit: int, search: str = ""
+) -> Select[*tuple[Any, ...]]:
     """One row more than `limit`, which tells whether there is a next page."""
+    query = _listed(owner).limit(limit + 1)
+    if search:
+        query = query.where(_holds(search))
+    return query if before is None else query.where(_older_than(before))
+
+
+def placed_conversations(owner: str, limit: int) -> Select[*tuple[Any, ...]]:
+    """Those with a place of their own in the list: pinned, or in a folder."""
+    placed = or_(col(Conversation.pinned).is_(True), col(Conversation.folder).is_not(None))
+    return _listed(owner).where(placed).limit(limit)
+
+
+def _listed(owner: str) -> Select[*tuple[Any, ...]]:
     count = (
         Select(func.count())
         .where(col(ConversationMessage.conversation_id) == Conversation.id)
         .scalar_subquery()
     )
-    query: Select[*tuple[Any, ...]] = (
+    return (
         Select(
             col(Conversation.id),
             col(Conversation.title),
             col(Conversation.created_at),
             col(Conversation.updated_at),
+            col(Conversation.folder),
+            col(Conversation.pinned),
             count.label("message_count"),
         )
         .where(col(Conversation.owner) == owner, col(Conversation.deleted_at).is_(None))
         .order_by(col(Conversation.updated_at).desc(), col(Conversation.id).desc())
-        .limit(limit + 1)
     )
-    return query if before is None else query.where(_older_than(before))
+
+
+def _holds(text: str) -> ColumnElement[bool]:
+    said = (
+        Select(col(ConversationMessage.id))
+        .where(
+            col(ConversationMessage.conversation_id) == Conversation.id,
+            col(ConversationMessage.content).icontains(text, autoescape=True),
+        )
+        .exists()
+    )
+    return or_(col(Conversation.title).icontains(text, autoescape=True), said)
 
 
 def cursor(row: ConversationRow) -> str:

@@ -5,22 +5,32 @@ Every statement carries `owner`; a conversation of somebody else is, for the cal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any, Unpack
 
-from sqlalchemy import delete
+from sqlalchemy import Select, delete
 from sqlmodel import Session, col, select, update
 
 from appliance.domain import Role
-from appliance.errors import NotFound
-from appliance.ledger.conversation_list import cursor, page_of_conversations
+from appliance.ledger.conversation_changes import (
+    ConversationChanges,
+    ConversationChoices,
+    MessageChanges,
+    MessageFacts,
+    new_message,
+    no_such_conversation,
+)
+from appliance.ledger.conversation_list import cursor, page_of_conversations, placed_conversations
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
-from appliance.ledger.tables_chat import Conversation, ConversationMessage, MessageStatus
+from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail, ConversationPage, ConversationRow
 from appliance.ledger.writer import Writer
 
 MAX_TITLE_LENGTH = 200
 MAX_PAGE = 200
+EMPTIED = ("current_id", "system_prompt", "sampling", "folder", "assistant")
 
 
 class Conversations:
@@ -34,47 +44,65 @@ class Conversations:
         self._database = database
         self._writer = writer
 
-    async def create(self, owner: str, *, title: str = "") -> Conversation:
+    async def create(
+        self, owner: str, *, title: str = "", **chosen: Unpack[ConversationChoices]
+    ) -> Conversation:
         """Starts an empty conversation. `owner` is a key's name or "owner"."""
         now = datetime.now(UTC)
+        made = Conversation(
+            id=new_id(), owner=owner, title=_short(title), created_at=now, updated_at=now
+        )
+        made.sqlmodel_update(dict(chosen))
+        await self.bring_in(made, ())
+        return made
 
-        def insert(session: Session) -> Conversation:
-            conversation = Conversation(
-                id=new_id(), owner=owner, title=_short(title), created_at=now, updated_at=now
-            )
+    async def bring_in(
+        self, conversation: Conversation, messages: Sequence[ConversationMessage]
+    ) -> None:
+        """Keeps a conversation that was put together elsewhere, with all its messages."""
+
+        def insert(session: Session) -> None:
             session.add(conversation)
-            return conversation
+            session.flush()
+            session.add_all(messages)
 
-        return await self._writer.execute(insert)
+        await self._writer.execute(insert)
 
     async def list(
-        self, owner: str, *, limit: int = 50, before: str | None = None
+        self, owner: str, *, limit: int = 50, before: str | None = None, search: str = ""
     ) -> ConversationPage:
         """`owner`'s conversations, last used first; `before` is a page's `next_before`.
 
+        With `search` only those whose title or messages hold that text, in any case.
         Raises InvalidRequest for a `before` that no page has given out.
         """
         limit = max(1, min(limit, MAX_PAGE))
-        query = page_of_conversations(owner, before, limit)
-        await self._writer.drained()
-        found = await self._database.read(lambda session: session.execute(query).mappings().all())
-        rows = tuple(ConversationRow(**row) for row in found[:limit])
+        query = page_of_conversations(owner, before, limit, search)
+        found = await self._rows(query)
+        rows = found[:limit]
         return ConversationPage(rows, cursor(rows[-1]) if len(found) > limit else None)
+
+    async def placed(self, owner: str) -> tuple[ConversationRow, ...]:
+        """Those that `owner` has pinned or put into a folder, last used first."""
+        return await self._rows(placed_conversations(owner, MAX_PAGE))
 
     async def get(self, id: str, owner: str) -> ConversationDetail:  # noqa: A002
         """The conversation with all its messages."""
         await self._writer.drained()
         return await self._database.read(lambda session: _detail(session, id, owner))
 
-    async def rename(self, id: str, owner: str, title: str) -> None:  # noqa: A002
-        """Gives it a title, cut to `MAX_TITLE_LENGTH` characters."""
-        await self._writer.execute(lambda session: _change(session, id, owner, title=_short(title)))
+    async def change(self, id: str, owner: str, **changes: Unpack[ConversationChanges]) -> None:  # noqa: A002
+        """Changes what is given; a title is cut to `MAX_TITLE_LENGTH` characters."""
+        if "title" in changes:
+            changes["title"] = _short(changes["title"])
+        await self._writer.execute(lambda session: _change(session, id, owner, **changes))
 
     async def delete(self, id: str, owner: str) -> None:  # noqa: A002
-        """Removes messages and title for good. The requests stay in the ledger."""
+        """Removes messages, title and settings for good. The requests stay in the ledger."""
 
         def remove(session: Session) -> None:
-            _change(session, id, owner, title="", deleted_at=datetime.now(UTC))
+            emptied = dict.fromkeys(EMPTIED)
+            _change(session, id, owner, title="", deleted_at=datetime.now(UTC), **emptied)
             messages = delete(ConversationMessage)
             changed_rows(session, messages.where(col(ConversationMessage.conversation_id) == id))
 
@@ -87,59 +115,40 @@ class Conversations:
         *,
         role: Role,
         content: str,
-        reasoning: str | None = None,
-        status: MessageStatus = "done",
-        request_id: str | None = None,
+        parent_id: str | None = None,
+        **more: Unpack[MessageFacts],
     ) -> ConversationMessage:
-        """Appends a message; an answer starts as "streaming" and is then updated."""
+        """Adds a message after `parent_id`; an answer starts as "streaming" and is then updated."""
+        message = new_message(conversation_id, role, content, parent_id)
+        message.sqlmodel_update(dict(more))
 
         def insert(session: Session) -> ConversationMessage:
-            now = datetime.now(UTC)
-            _change(session, conversation_id, owner, updated_at=now)
-            message = ConversationMessage(
-                id=new_id(),
-                conversation_id=conversation_id,
-                role=role,
-                content=content,
-                reasoning=reasoning,
-                status=status,
-                request_id=request_id,
-                created_at=now,
-            )
+            now, current = message.created_at, message.id
+            _change(session, conversation_id, owner, updated_at=now, current_id=current)
             session.add(message)
             return message
 
         return await self._writer.execute(insert)
 
     async def update_message(
-        self,
-        message_id: str,
-        owner: str,
-        *,
-        content: str | None = None,
-        reasoning: str | None = None,
-        status: MessageStatus | None = None,
-        error: str | None = None,
-        request_id: str | None = None,
+        self, message_id: str, owner: str, **changes: Unpack[MessageChanges]
     ) -> None:
-        """Changes what is given and leaves what is None; `request_id` when it is asked anew."""
-        given = {
-            "content": content,
-            "reasoning": reasoning,
-            "status": status,
-            "error": error,
-            "request_id": request_id,
-        }
-        values = {name: value for name, value in given.items() if value is not None}
+        """Changes what is given and leaves what is None."""
+        values = {name: value for name, value in changes.items() if value is not None}
 
         def change(session: Session) -> None:
             message = session.get(ConversationMessage, message_id)
             if message is None:
-                raise _not_found()
+                raise no_such_conversation()
             _change(session, message.conversation_id, owner, updated_at=datetime.now(UTC))
             message.sqlmodel_update(values)
 
         await self._writer.execute(change)
+
+    async def _rows(self, query: Select[*tuple[Any, ...]]) -> tuple[ConversationRow, ...]:
+        await self._writer.drained()
+        found = await self._database.read(lambda session: session.execute(query).mappings().all())
+        return tuple(ConversationRow(**row) for row in found)
 
 
 def _detail(session: Session, conversation_id: str, owner: str) -> ConversationDetail:
@@ -151,7 +160,7 @@ def _detail(session: Session, conversation_id: str, owner: str) -> ConversationD
         )
     ).one_or_none()
     if conversation is None:
-        raise _not_found()
+        raise no_such_conversation()
     messages = session.exec(
         select(ConversationMessage)
         .where(ConversationMessage.conversation_id == conversation_id)
@@ -168,11 +177,7 @@ def _change(session: Session, conversation_id: str, owner: str, **values: object
         col(Conversation.deleted_at).is_(None),
     )
     if changed_rows(session, changing.values(values)) == 0:
-        raise _not_found()
-
-
-def _not_found() -> NotFound:
-    return NotFound("This conversation does not exist, or is not yours.")
+        raise no_such_conversation()
 
 
 def _short(title: str) -> str:

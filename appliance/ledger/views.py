@@ -114,6 +114,8 @@ class ConversationRow:
     created_at: datetime
     updated_at: datetime
     message_count: int
+    folder: str | None = None
+    pinned: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class ConversationPage:
 
 @dataclass(frozen=True, slots=True)
 class ConversationDetail:
-    """One conversation with all its messages, oldest first."""
+    """One conversation with all its messages, of every branch, oldest first."""
 
     conversation: Conversation
     messages: tuple[ConversationMessage, ...]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Response
 
 from appliance.web.page import Page, PageDep, PageRoute
-from appliance.web.sse import event, event_stream
+from appliance.web.sse import event, event_stream, wants_once
 
 router = APIRouter(route_class=PageRoute)
 SETTLED = ("ready", "failed", "unloaded")
@@ -35,4 +35,6 @@ async def _banners(page: Page) -> AsyncGenerator[str, None]:
         yield event("banner", page.html("banner.html", BannerView(), block="inner"))
         if status.phase in SETTLED:
             break
+        if wants_once(page.request):
+            return
     yield event("settled", "")

@@ -1,4 +1,4 @@
-"""The chat page: ask, watch the answer grow, stop it, ask again; conversations stay.
+"""The chat page: ask, watch the answer grow, stop it; conversations stay.
 
 An answer's message id is also its run's id. The run goes on when the page is closed, and whoever
 opens the conversation again follows it from its beginning.
@@ -13,19 +13,26 @@ from fastapi import APIRouter, Form, Response
 from fastapi.responses import PlainTextResponse
 
 from appliance.errors import InvalidRequest
-from appliance.ledger.tables_chat import ConversationMessage
-from appliance.web.chat_asking import at_rest, check_prompt, put_question, start_answer
+from appliance.ledger.views import ConversationDetail
+from appliance.web.chat_asking import at_rest, check_prompt, put_question
+from appliance.web.chat_list import chat_list
 from appliance.web.chat_messages import bubble, title_of
+from appliance.web.chat_settings import Tuning, TuningDep
+from appliance.web.chat_tree import branch
 from appliance.web.chat_views import (
     CHAT,
+    CHAT_LIST,
     CHATS,
     MESSAGE,
+    ChatListView,
     ChatsView,
     ChatView,
-    MessageView,
     chat_view,
+    context_use,
+    earlier_view,
+    message_in,
     message_of,
-    recent,
+    message_view,
 )
 from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.streaming import stream
@@ -33,38 +40,60 @@ from appliance.web.streaming import stream
 MAX_PROMPT_CHARACTERS = 400_000
 router = APIRouter(route_class=PageRoute)
 Prompt = Annotated[str, Form(max_length=MAX_PROMPT_CHARACTERS)]
-Thinking = Annotated[bool, Form()]
+Flag = Annotated[bool, Form()]
 
 
 @router.get("/")
-async def blank(page: PageDep) -> Response:
-    """A new chat."""
-    return page.render(CHAT, await chat_view(page))
+async def blank(page: PageDep, temporary: bool = False, prompt: str = "") -> Response:
+    """A new chat. A temporary one is never written down."""
+    return page.render(CHAT, await chat_view(page, temporary=temporary, prompt=prompt))
 
 
 @router.get("/chat/{conversation_id}")
-async def opened(page: PageDep, conversation_id: str) -> Response:
-    found = await page.parts.conversations.get(conversation_id, page.caller.name)
-    return page.render(CHAT, await chat_view(page, found))
+async def opened(
+    page: PageDep, conversation_id: str, before: str | None = None, prompt: str = ""
+) -> Response:
+    """The chat; for htmx, with `before`, only the messages that come before that one."""
+    found = await _found(page, conversation_id)
+    if before is not None and page.wants_fragment:
+        return page.render(CHAT, await earlier_view(page, found, before), block="turns")
+    return page.render(CHAT, await chat_view(page, found, before=before, prompt=prompt))
 
 
 @router.get("/chats")
-async def chats(page: PageDep, before: str | None = None) -> Response:
-    """All chats, last used first."""
-    return page.render(CHATS, ChatsView(chats=await recent(page, before)))
+async def chats(page: PageDep, before: str | None = None, q: str = "") -> Response:
+    """All chats, last used first, or those in which something was said."""
+    listed = await chat_list(page, before=before, search=q)
+    if page.wants_fragment:
+        return page.render(CHAT_LIST, ChatListView(chats=listed))
+    return page.render(CHATS, ChatsView(chats=listed))
 
 
 @router.post("/chat")
-async def begin(page: PageDep, prompt: Prompt = "", thinking: Thinking = False) -> Response:
+async def begin(
+    page: PageDep,
+    tuning: TuningDep,
+    prompt: Prompt = "",
+    thinking: Flag = False,
+    temporary: Flag = False,
+) -> Response:
     """The first question makes the conversation."""
     check_prompt(prompt)
-    conversations, owner = page.parts.conversations, page.caller.name
-    made = await conversations.create(owner, title=title_of(prompt))
-    await put_question(page, await conversations.get(made.id, owner), prompt, thinking)
+    store, owner = page.parts.chats.new(temporary=temporary), page.caller.name
+    made = await store.create(
+        owner,
+        title=page.gettext("Temporary chat") if temporary else title_of(prompt),
+        title_by="person" if temporary else "prompt",
+        system_prompt=tuning.system_prompt,
+        sampling=dict(tuning.sampling),
+        thinking=thinking,
+        thinking_budget=tuning.thinking_budget,
+    )
+    await put_question(page, await store.get(made.id, owner), prompt, None)
     place = f"/chat/{made.id}"
     if not page.wants_fragment:
         return page.redirect(place)
-    view = await chat_view(page, await conversations.get(made.id, owner))
+    view = await chat_view(page, await store.get(made.id, owner))
     response = page.render(CHAT, view, block="chat_and_list")
     response.headers["HX-Push-Url"] = place
     return response
@@ -72,17 +101,31 @@ async def begin(page: PageDep, prompt: Prompt = "", thinking: Thinking = False) 
 
 @router.post("/chat/{conversation_id}")
 async def ask(
-    page: PageDep, conversation_id: str, prompt: Prompt = "", thinking: Thinking = False
+    page: PageDep,
+    conversation_id: str,
+    prompt: Prompt = "",
+    thinking: Flag = False,
+    parent: Annotated[str, Form()] = "",
 ) -> Response:
+    """Asks after the message `parent`, the last one that the reader sees."""
     check_prompt(prompt)
-    conversation = await at_rest(page, conversation_id)
-    question, answer = await put_question(page, conversation, prompt, thinking)
+    found = await at_rest(page, conversation_id)
+    await page.parts.chats.of(conversation_id).change(
+        conversation_id, page.caller.name, thinking=thinking
+    )
+    found.conversation.thinking = thinking
+    question, answer = await put_question(page, found, prompt, _parent(found, parent))
     if not page.wants_fragment:
         return page.redirect(f"/chat/{conversation_id}#{answer.id}")
     view = ChatView(
-        conversation=conversation.conversation,
+        conversation=found.conversation,
+        temporary=page.parts.chats.is_temporary(conversation_id),
         bubbles=(bubble(question), bubble(answer)),
-        chats=await recent(page),
+        earlier=None,
+        leaf=answer.id,
+        chats=await chat_list(page),
+        tuning=Tuning.of(found.conversation),
+        context=context_use(page, found.messages),
     )
     return page.render(CHAT, view, block="turns_and_list")
 
@@ -90,8 +133,7 @@ async def ask(
 @router.post("/chat/{conversation_id}/stop")
 async def stop(page: PageDep, conversation_id: str) -> Response:
     """Stops whatever is being written in this conversation; what was said stays."""
-    found = await page.parts.conversations.get(conversation_id, page.caller.name)
-    for message in found.messages:
+    for message in (await _found(page, conversation_id)).messages:
         if run := page.parts.runs.get(message.id, page.caller.name):
             run.stop()
             await run.ended()
@@ -116,8 +158,7 @@ async def follow(page: PageDep, conversation_id: str, message_id: str) -> Respon
     await message_of(page, conversation_id, message_id)
 
     async def finished() -> str:
-        message = await message_of(page, conversation_id, message_id)
-        return page.html(MESSAGE, _message_view(page, message, announce=True))
+        return page.html(MESSAGE, await message_view(page, conversation_id, message_id))
 
     return stream(page, page.parts.runs.get(message_id, page.caller.name), finished)
 
@@ -129,51 +170,16 @@ async def text(page: PageDep, conversation_id: str, message_id: str) -> Response
     return PlainTextResponse(message.content, headers={"Cache-Control": "no-store"})
 
 
-@router.post("/chat/{conversation_id}/messages/{message_id}/retry")
-async def retry(
-    page: PageDep, conversation_id: str, message_id: str, thinking: Thinking = False
-) -> Response:
-    """Asks the last question again; the new answer takes the old one's place."""
-    found = await at_rest(page, conversation_id)
-    last = found.messages[-1]
-    if last.id != message_id or last.role != "assistant":
-        raise InvalidRequest("Only the last answer of a conversation can be asked for again.")
-    await page.parts.conversations.update_message(
-        message_id,
-        page.caller.name,
-        content="",
-        reasoning="",
-        status="streaming",
-        error="",
-        request_id=page.request_id,
-    )
-    start_answer(page, message_id, found.messages[:-1], thinking)
-    if not page.wants_fragment:
-        return page.redirect(f"/chat/{conversation_id}#{message_id}")
-    message = await message_of(page, conversation_id, message_id)
-    return page.render(MESSAGE, _message_view(page, message))
+async def _found(page: Page, conversation_id: str) -> ConversationDetail:
+    return await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
 
 
-@router.post("/chat/{conversation_id}/rename")
-async def rename(page: PageDep, conversation_id: str, title: Annotated[str, Form()]) -> Response:
-    if not title.strip():
-        raise InvalidRequest("A chat needs a name. Write at least one character.", param="title")
-    await page.parts.conversations.rename(conversation_id, page.caller.name, title)
-    return page.redirect(f"/chat/{conversation_id}")
-
-
-@router.post("/chat/{conversation_id}/delete")
-async def delete(page: PageDep, conversation_id: str) -> Response:
-    await stop(page, conversation_id)
-    await page.parts.conversations.delete(conversation_id, page.caller.name)
-    return page.redirect("/")
-
-
-def _message_view(
-    page: Page, message: ConversationMessage, *, announce: bool = False
-) -> MessageView:
-    run = page.parts.runs.get(message.id, page.caller.name)
-    return MessageView(bubble=bubble(message, run), announce=announce)
+def _parent(found: ConversationDetail, wished: str) -> str | None:
+    """The message to ask after: what the form says, or the end of the branch that is shown."""
+    if wished:
+        return message_in(found, wished).id
+    shown = branch(found.messages, found.conversation.current_id)
+    return shown[-1].id if shown else None
 
 
 def _done(page: Page, path: str) -> Response:

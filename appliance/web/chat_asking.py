@@ -2,65 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
 from appliance.domain import GenerationRequest, Message, Sampling
 from appliance.errors import InvalidRequest
-from appliance.ledger.tables_chat import ConversationMessage
+from appliance.gateway.context import Origin
+from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail
+from appliance.web import chat_title
 from appliance.web.chat_messages import for_model, keeper
+from appliance.web.chat_settings import Tuning
+from appliance.web.chat_tree import branch
 from appliance.web.page import Page
+from appliance.web.run import Run
 
 DEMO_ANSWER_TOKENS = 512
+# For engines that cannot go on within a turn of their own.
+GO_ON = (
+    "Your last answer was cut off. Continue it exactly where it ends, in the same form. "
+    "Do not repeat anything and do not comment."
+)
+CONTINUES = "continue_final_message"
+Shown = tuple[ConversationMessage, ...]
 
 
 async def put_question(
-    page: Page, found: ConversationDetail, prompt: str, thinking: bool
+    page: Page, found: ConversationDetail, prompt: str, parent_id: str | None
 ) -> tuple[ConversationMessage, ConversationMessage]:
-    """Writes down the question and an empty answer, and sets the answer going."""
-    conversations, owner = page.parts.conversations, page.caller.name
+    """Writes down the question after `parent_id` and an empty answer, and sets that going."""
     place = found.conversation.id
-    question = await conversations.add_message(place, owner, role="user", content=prompt.strip())
-    answer = await conversations.add_message(
-        place,
-        owner,
+    store = page.parts.chats.of(place)
+    question = await store.add_message(
+        place, page.caller.name, role="user", content=prompt.strip(), parent_id=parent_id
+    )
+    shown = (*branch(found.messages, parent_id), question) if parent_id else (question,)
+    return question, await put_answer(page, found.conversation, shown)
+
+
+async def put_answer(page: Page, conversation: Conversation, shown: Shown) -> ConversationMessage:
+    """An empty answer to the question that ends `shown`, set going."""
+    answer = await page.parts.chats.of(conversation.id).add_message(
+        conversation.id,
+        page.caller.name,
         role="assistant",
         content="",
+        parent_id=shown[-1].id,
         status="streaming",
         request_id=page.request_id,
     )
-    start_answer(page, answer.id, (*found.messages, question), thinking)
-    return question, answer
+    start_answer(page, conversation, shown, answer)
+    return answer
+
+
+async def again(
+    page: Page, conversation: Conversation, shown: Shown, answer: ConversationMessage
+) -> None:
+    """Asks for an answer that never began, in its own place."""
+    await page.parts.chats.of(conversation.id).update_message(
+        answer.id, page.caller.name, status="streaming", error="", request_id=page.request_id
+    )
+    start_answer(page, conversation, shown, answer)
+
+
+async def go_on(
+    page: Page, conversation: Conversation, shown: Shown, answer: ConversationMessage
+) -> None:
+    """Sets an answer going again where it was stopped or cut."""
+    await page.parts.chats.of(conversation.id).update_message(
+        answer.id, page.caller.name, status="streaming", error="", request_id=page.request_id
+    )
+    run = start_answer(page, conversation, shown, answer, goes_on=True)
+    run.text, run.reasoning = answer.content, answer.reasoning or ""
 
 
 def start_answer(
-    page: Page, answer_id: str, messages: tuple[ConversationMessage, ...], thinking: bool
-) -> None:
-    facts = page.parts.engine.status.facts
-    wish = thinking if facts is not None and facts.thinking else None
-    prompt = for_model(messages)
-    sampling = Sampling(max_tokens=_limit(page, prompt))
-    page.parts.runs.start(
-        answer_id,
-        GenerationRequest(prompt=prompt, sampling=sampling, enable_thinking=wish),
+    page: Page,
+    conversation: Conversation,
+    shown: Shown,
+    answer: ConversationMessage,
+    *,
+    goes_on: bool = False,
+) -> Run:
+    """`shown` are the messages before the answer; with `goes_on` it has a beginning already."""
+    chat_title.give_way(page, conversation.id)
+    store = page.parts.chats.of(conversation.id)
+    then = None if goes_on else _afterwards(page, conversation, shown)
+    return page.parts.runs.start(
+        answer.id,
+        _request(page, conversation, (*shown, answer) if goes_on else shown, goes_on=goes_on),
         page.caller,
         request_id=page.request_id,
-        keep=keeper(page.parts.conversations, answer_id, page.caller.name),
+        keep=keeper(store, answer, page.caller.name, then),
+        origin=Origin(
+            dialect="chat",
+            conversation_id=conversation.id,
+            assistant=conversation.assistant,
+            keep_content=not page.parts.chats.is_temporary(conversation.id),
+        ),
     )
 
 
-def _limit(page: Page, prompt: tuple[Message, ...]) -> int | None:
+def _afterwards(
+    page: Page, conversation: Conversation, shown: Shown
+) -> Callable[[Run], Awaitable[None]] | None:
+    """The small demo model cannot find a name, and a temporary chat needs none."""
+    wanted = page.parts.chat_titles and not page.frame.demo
+    if not wanted or conversation.title_by != "prompt":
+        return None
+    return chat_title.naming(page, conversation.id, shown)
+
+
+def _request(
+    page: Page, conversation: Conversation, shown: Shown, *, goes_on: bool
+) -> GenerationRequest:
+    facts, tuning = page.parts.engine.status.facts, Tuning.of(conversation)
+    thinks = facts is not None and facts.thinking
+    system = (Message("system", tuning.system_prompt),) if tuning.system_prompt else ()
+    prompt = (*system, *for_model(shown))
+    within = goes_on and facts is not None and CONTINUES in facts.capabilities
+    if goes_on and not within:
+        prompt = (*prompt, Message("user", GO_ON))
+    return GenerationRequest(
+        prompt=prompt,
+        sampling=_limited(page, tuning.wish(), prompt),
+        enable_thinking=bool(conversation.thinking) and not goes_on if thinks else None,
+        thinking_budget=tuning.thinking_budget if thinks and conversation.thinking else None,
+        continue_final_message=within,
+    )
+
+
+def _limited(page: Page, sampling: Sampling, prompt: tuple[Message, ...]) -> Sampling:
     """The demo model often finds no end, so its answers get one, where that surely fits."""
     facts = page.parts.engine.status.facts
-    if facts is None or not page.frame.demo:
-        return None
+    if facts is None or not page.frame.demo or sampling.max_tokens is not None:
+        return sampling
     characters = sum(len(message.content) for message in prompt)
-    return (
-        DEMO_ANSWER_TOKENS if characters + 2 * DEMO_ANSWER_TOKENS < facts.context_length else None
-    )
+    fits = characters + 2 * DEMO_ANSWER_TOKENS < facts.context_length
+    return replace(sampling, max_tokens=DEMO_ANSWER_TOKENS) if fits else sampling
 
 
 async def at_rest(page: Page, conversation_id: str) -> ConversationDetail:
     """The conversation, unless an answer is still being written in it."""
-    found = await page.parts.conversations.get(conversation_id, page.caller.name)
+    found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
     if any(message.status == "streaming" for message in found.messages):
         raise InvalidRequest("An answer is still being written here. Stop it, or wait for its end.")
     return found

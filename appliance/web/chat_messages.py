@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,12 +11,14 @@ from markupsafe import Markup
 
 from appliance.domain import Message, Phrase
 from appliance.errors import ContextExceeded
-from appliance.ledger.conversations import Conversations
 from appliance.ledger.tables_chat import ConversationMessage, MessageStatus
 from appliance.web import markdown
+from appliance.web.chat_store import ChatStore
+from appliance.web.chat_tree import ALONE, Place
 from appliance.web.run import Keep, Run, State
 
 TITLE_LENGTH = 60
+CUT_CODE = "length"
 INTERRUPTED = Phrase("The appliance was stopped while this answer was being written.")
 CUT_OFF = Phrase("The answer reached the most tokens allowed and ends here.")
 _STATUS: dict[State, MessageStatus] = {
@@ -30,7 +32,10 @@ _STATUS: dict[State, MessageStatus] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bubble:
-    """One message on the page. `html` is the rendered text of an answer, None for a question."""
+    """One message on the page. `html` is the rendered text of an answer, None for a question.
+
+    `may_continue`: it was stopped or cut before its end. `rate` is in tokens a second.
+    """
 
     id: str
     conversation_id: str
@@ -41,14 +46,20 @@ class Bubble:
     status: str
     problem: Phrase | None
     too_long: bool
+    may_continue: bool
     request_id: str | None
     created_at: datetime
+    place: Place
+    thinking_ms: float | None
+    tokens: int | None
+    rate: float | None
 
 
-def bubble(message: ConversationMessage, run: Run | None = None) -> Bubble:
+def bubble(message: ConversationMessage, run: Run | None = None, place: Place = ALONE) -> Bubble:
     """The message, with what `run` has said since it was last written down."""
     text, reasoning, status, error = _newest(message, run)
-    problem, too_long = _read_problem(error)
+    problem, code = _read_problem(error)
+    cut = status == "stopped" or (status == "done" and code == CUT_CODE)
     return Bubble(
         id=message.id,
         conversation_id=message.conversation_id,
@@ -58,9 +69,14 @@ def bubble(message: ConversationMessage, run: Run | None = None) -> Bubble:
         reasoning=reasoning,
         status=status,
         problem=problem,
-        too_long=too_long,
+        too_long=code == ContextExceeded.code,
+        may_continue=bool(text) and cut,
         request_id=message.request_id,
         created_at=message.created_at,
+        place=place,
+        thinking_ms=message.thinking_ms,
+        tokens=message.completion_tokens,
+        rate=message.tokens_per_second,
     )
 
 
@@ -83,18 +99,33 @@ def title_of(prompt: str) -> str:
     return (words if len(words) > TITLE_LENGTH // 2 else cut) + "…"
 
 
-def keeper(conversations: Conversations, message_id: str, owner: str) -> Keep:
-    """Writes a run down as the message it answers with."""
+def keeper(
+    store: ChatStore,
+    message: ConversationMessage,
+    owner: str,
+    then: Callable[[Run], Awaitable[None]] | None = None,
+) -> Keep:
+    """Writes a run down as the message it answers with; `then` is called when it is done."""
+    tokens_before = message.completion_tokens or 0
 
     async def keep(run: Run) -> None:
-        await conversations.update_message(
-            message_id,
+        usage = run.finished.usage if run.finished else None
+        seconds = run.thinking_seconds
+        await store.update_message(
+            message.id,
             owner,
             content=run.text,
             reasoning=run.reasoning,
             status=_STATUS[run.state],
             error=_problem(run),
+            thinking_ms=None if seconds is None else seconds * 1000,
+            completion_tokens=tokens_before + usage.completion_tokens if usage else None,
+            # What was thought is not read again with the next question.
+            context_tokens=usage.total_tokens - usage.reasoning_tokens if usage else None,
+            tokens_per_second=run.rate,
         )
+        if then is not None and run.state == "done":
+            await then(run)
 
     return keep
 
@@ -112,7 +143,7 @@ def _problem(run: Run) -> str:
     if run.failure is not None:
         return _written(run.failure.phrase, run.failure.code)
     if run.finished is not None and run.finished.finish_reason == "length":
-        return _written(CUT_OFF, "length")
+        return _written(CUT_OFF, CUT_CODE)
     return ""
 
 
@@ -121,14 +152,14 @@ def _written(phrase: Phrase, code: str) -> str:
     return json.dumps({"code": code, "template": phrase.template, "values": values})
 
 
-def _read_problem(text: str) -> tuple[Phrase | None, bool]:
-    """The phrase, and whether the conversation has outgrown the model's context."""
+def _read_problem(text: str) -> tuple[Phrase | None, str]:
+    """The phrase and the code of what went wrong, if anything did."""
     if not text:
-        return None, False
+        return None, ""
     try:
         found = json.loads(text)
         template, values, code = found["template"], found["values"], found["code"]
     except (ValueError, KeyError, TypeError):
         # The ledger marks what a crash left open with a plain word.
-        return INTERRUPTED, False
-    return Phrase(template, values), code == ContextExceeded.code
+        return INTERRUPTED, ""
+    return Phrase(template, values), str(code)

@@ -6,56 +6,160 @@ from dataclasses import dataclass
 
 from appliance.errors import NotFound
 from appliance.ledger.tables_chat import Conversation, ConversationMessage
-from appliance.ledger.views import ConversationDetail, ConversationPage
+from appliance.ledger.views import ConversationDetail
+from appliance.web import chat_title
+from appliance.web.chat_list import ChatList, chat_list
 from appliance.web.chat_messages import Bubble, bubble
+from appliance.web.chat_settings import Tuning
+from appliance.web.chat_tree import branch, places
 from appliance.web.page import Page
 
 CHAT = "chat.html"
 CHATS = "chats.html"
+CHAT_LIST = "chat_list.html"
 MESSAGE = "message.html"
-RECENT_CHATS = 40
+SHOWN_AT_ONCE = 40  # messages
+
+
+@dataclass(frozen=True, slots=True)
+class ContextUse:
+    """Tokens of the model's context that a chat has taken so far."""
+
+    used: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.used / self.limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatView:
-    """`conversation` is None for a new chat; `chats` are the reader's latest, for the sidebar."""
+    """`conversation` is None for a new chat. `bubbles` are the end of the branch that is shown,
+    `earlier` is the first of them when there are more before it, `leaf` the last of all.
+    """
 
     conversation: Conversation | None
+    temporary: bool
     bubbles: tuple[Bubble, ...]
-    chats: ConversationPage
+    earlier: str | None
+    leaf: str | None
+    chats: ChatList
+    tuning: Tuning
+    context: ContextUse | None
+    prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatsView:
-    chats: ConversationPage
+    chats: ChatList
+    conversation: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatListView:
+    chats: ChatList
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageView:
-    """One message by itself; `announce` tells screen readers that it is complete."""
+    """One message that is complete now; `naming`: the model is looking for the chat's name."""
 
     bubble: Bubble
-    announce: bool = False
+    announce: bool
+    context: ContextUse | None
+    naming: bool
 
 
-async def chat_view(page: Page, found: ConversationDetail | None = None) -> ChatView:
-    runs, owner = page.parts.runs, page.caller.name
-    messages = found.messages if found else ()
+async def chat_view(
+    page: Page,
+    found: ConversationDetail | None = None,
+    *,
+    temporary: bool = False,
+    before: str | None = None,
+    prompt: str = "",
+) -> ChatView:
+    """The chat, or an empty one. From `before` on everything is shown, and as much before it."""
+    conversation = found.conversation if found else None
+    shown = branch(found.messages, found.conversation.current_id) if found else ()
+    start = _start(shown, before)
     return ChatView(
-        conversation=found.conversation if found else None,
-        bubbles=tuple(bubble(message, runs.get(message.id, owner)) for message in messages),
-        chats=await recent(page),
+        conversation=conversation,
+        temporary=page.parts.chats.is_temporary(conversation.id) if conversation else temporary,
+        bubbles=_bubbles(page, found, shown[start:]) if found else (),
+        earlier=shown[start].id if start else None,
+        leaf=shown[-1].id if shown else None,
+        chats=await chat_list(page),
+        tuning=Tuning.of(conversation),
+        context=context_use(page, shown),
+        prompt=prompt,
     )
 
 
-async def recent(page: Page, before: str | None = None) -> ConversationPage:
-    return await page.parts.conversations.list(page.caller.name, limit=RECENT_CHATS, before=before)
+async def earlier_view(page: Page, found: ConversationDetail, before: str) -> ChatView:
+    """Only the messages that come right before `before`."""
+    shown = branch(found.messages, found.conversation.current_id)
+    end = _position(shown, before)
+    start = max(0, end - SHOWN_AT_ONCE)
+    return ChatView(
+        conversation=found.conversation,
+        temporary=False,
+        bubbles=_bubbles(page, found, shown[start:end]),
+        earlier=shown[start].id if start else None,
+        leaf=None,
+        chats=ChatList(()),
+        tuning=Tuning(),
+        context=None,
+    )
+
+
+def context_use(page: Page, shown: tuple[ConversationMessage, ...]) -> ContextUse | None:
+    """After the newest answer that was counted; None before there is one."""
+    facts = page.parts.engine.status.facts
+    counted = (message.context_tokens for message in reversed(shown) if message.context_tokens)
+    used = next(counted, None)
+    return None if facts is None or used is None else ContextUse(used, facts.context_length)
+
+
+async def message_view(page: Page, conversation_id: str, message_id: str) -> MessageView:
+    """A message that has just ended, with what else on the page has changed by it."""
+    found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
+    message, runs = message_in(found, message_id), page.parts.runs
+    naming = runs.get(chat_title.run_id(conversation_id), page.caller.name)
+    return MessageView(
+        bubble=_bubbles(page, found, (message,))[0],
+        announce=True,
+        context=context_use(page, branch(found.messages, message_id)),
+        naming=naming is not None and not naming.over,
+    )
 
 
 async def message_of(page: Page, conversation_id: str, message_id: str) -> ConversationMessage:
     """The message; raises NotFound when the conversation is not the reader's or has no such one."""
-    found = await page.parts.conversations.get(conversation_id, page.caller.name)
+    found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
+    return message_in(found, message_id)
+
+
+def message_in(found: ConversationDetail, message_id: str) -> ConversationMessage:
     for message in found.messages:
         if message.id == message_id:
             return message
     raise NotFound("This message does not exist.")
+
+
+def _bubbles(
+    page: Page, found: ConversationDetail, shown: tuple[ConversationMessage, ...]
+) -> tuple[Bubble, ...]:
+    runs, owner, beside = page.parts.runs, page.caller.name, places(found.messages)
+    return tuple(bubble(one, runs.get(one.id, owner), beside[one.id]) for one in shown)
+
+
+def _start(shown: tuple[ConversationMessage, ...], before: str | None) -> int:
+    end = len(shown) if before is None else _position(shown, before)
+    return max(0, end - SHOWN_AT_ONCE)
+
+
+def _position(shown: tuple[ConversationMessage, ...], message_id: str) -> int:
+    """Where the message stands; at the end when it is not in this branch (any more)."""
+    return next((at for at, one in enumerate(shown) if one.id == message_id), len(shown))

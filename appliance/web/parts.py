@@ -13,18 +13,22 @@ from starlette.requests import Request
 from appliance.domain import Event, GenerationRequest
 from appliance.engine.status import Engine
 from appliance.gateway.context import UNNAMED, Origin
+from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.identity import Caller
 from appliance.gateway.queue import Place
 from appliance.gateway.tries import WrongKeys
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
+from appliance.ledger.drafts import Drafts
 from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
 from appliance.web.chat_store import Chats
+from appliance.web.frame import Logged
 from appliance.web.session import Sessions
+from appliance.web.talks import Talks
 
 if TYPE_CHECKING:
     from appliance.web.runs import Runs
@@ -89,8 +93,10 @@ class WebParts:
     engine: Engine
     queries: Queries
     history: History
+    elsewhere: Elsewhere
     keys: KeyStore
     conversations: Conversations
+    drafts: Drafts
     attachments: Attachments
     assistants: Assistants
     count_tokens: Callable[[str], Awaitable[int | None]]
@@ -104,7 +110,9 @@ class WebParts:
     language: str = "auto"
     demo_model: str = ""
     version: str = ""
+    logged: Logged = Logged()
     chat_titles: bool = True
+    talks: Talks = field(default_factory=Talks)
     login_tries: WrongKeys = field(default_factory=WrongKeys)
 
     @cached_property

@@ -38,17 +38,21 @@ class Run:
         self.owner = owner
         self.request = request
         self.about = about
+        self.request_id = ""
         self.state: State = "waiting"
         self.text = ""
         self.reasoning = ""
         self.failure: ApplianceError | None = None
         self.finished: Finished | None = None
         self.generation_id: str | None = None
+        self.cached_age: float | None = None
         self.started = time.monotonic()
         self.first_token: float | None = None
         self.last_token = 0.0
         self.deltas = 0
         self.over = False
+        self._thinking_from: float | None = None
+        self._thinking_to: float | None = None
         self._call: int | None = None
         self._changed = asyncio.Event()
         self.work: asyncio.Task[None] | None = None
@@ -67,6 +71,12 @@ class Run:
         async for _ in self.changes():
             pass
 
+    async def ended_within(self, seconds: float) -> bool:
+        """Waits until it is over, but no longer than that; whether it is."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.ended(), seconds)
+        return self.over
+
     async def changes(self, *, at_least_every: float | None = None) -> AsyncIterator[None]:
         """Yields at once and after every change, quick changes as one; ends when it is over.
 
@@ -82,15 +92,17 @@ class Run:
 
     def take(self, event: Event) -> None:
         match event:
-            case Admitted(generation_id):
-                self.state, self.generation_id = "running", generation_id
+            case Admitted(generation_id, cache_age=age):
+                self.state, self.generation_id, self.cached_age = "running", generation_id, age
             case TextDelta(text):
+                self._thinking_to = self._thinking_to or time.monotonic()
                 self.text += self._after_call() + text
                 self._count()
             case ToolCallDelta():
                 self.text += self._call_text(event)
                 self._count()
             case ReasoningDelta(text):
+                self._thinking_from = self._thinking_from or time.monotonic()
                 self.reasoning += text
                 self._count()
             case Finished():
@@ -106,6 +118,14 @@ class Run:
     def thinking(self) -> bool:
         """True while it thinks and has said nothing yet."""
         return self.state == "running" and bool(self.reasoning) and not self.text
+
+    @property
+    def thinking_seconds(self) -> float | None:
+        """How long it has thought, or thought before its answer began; None without a thought."""
+        if self._thinking_from is None:
+            return None
+        end = self._thinking_to or (self.last_token if self.over else time.monotonic())
+        return max(0.0, end - self._thinking_from)
 
     @property
     def elapsed(self) -> float:

@@ -46,14 +46,16 @@ class Runs:
         keep: Keep,
         about: object = None,
         origin: Origin = UNNAMED,
+        gateway: Generator | None = None,
     ) -> Run:
         """Begin a generation. `keep` writes it down: now and then, and once when it is over.
 
         `about` is the page's own note on what the run is for; nobody else looks at it.
-        `origin` goes into the ledger's row.
+        `origin` goes into the ledger's row; `gateway` is asked in place of the usual one.
         """
         run = self._runs[run_id] = Run(run_id, caller.name, request, about)
-        run.work = asyncio.create_task(self._generate(run, caller, request_id, origin))
+        run.request_id = request_id
+        run.work = asyncio.create_task(self._generate(run, caller, origin, gateway))
         watch = asyncio.create_task(_watch(run, run.work, keep))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -71,9 +73,13 @@ class Runs:
             run.stop()
         await asyncio.gather(*self._watches)
 
-    async def _generate(self, run: Run, caller: Caller, request_id: str, origin: Origin) -> None:
+    async def _generate(
+        self, run: Run, caller: Caller, origin: Origin, gateway: Generator | None
+    ) -> None:
         await self._loaded()
-        events = self._gateway.run(run.request, caller, request_id=request_id, origin=origin)
+        events = (gateway or self._gateway).run(
+            run.request, caller, request_id=run.request_id, origin=origin
+        )
         async with aclosing(events):
             async for event in events:
                 run.take(event)

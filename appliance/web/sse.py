@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from anyio import CancelScope
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 PING_SECONDS = 15.0
@@ -16,6 +17,11 @@ HEADERS = {
     # nginx would hold the stream back until its buffer is full.
     "X-Accel-Buffering": "no",
 }
+
+
+def wants_once(request: Request) -> bool:
+    """True when only what stands now is asked for: of a browser that has no connection to spare."""
+    return "once" in request.query_params
 
 
 def event(name: str, data: str) -> str:

@@ -2,7 +2,8 @@
 
 Events: `start` empties the region (a browser that reconnects begins again), `thinking` appends
 to the folded reasoning, `settled` appends finished blocks, `tail` replaces the block that still
-grows, `meter` tells time and speed, `done` brings what takes the region's place.
+grows, `thought` says how long it has thought, `meter` tells place in line, time and speed, `done`
+brings what takes the region's place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from appliance.web import formats
 from appliance.web.markdown import GrowingMarkdown
 from appliance.web.page import OpenPage
 from appliance.web.run import Run
-from appliance.web.sse import event, event_stream
+from appliance.web.sse import event, event_stream, wants_once
 
 # Faster than the eye needs is only work: changes within this time are sent as one.
 FRAME_SECONDS = 0.05
@@ -31,38 +32,50 @@ def stream(page: OpenPage, run: Run | None, finished: Callable[[], Awaitable[str
 
     Without a run (forgotten, or of an earlier start of the appliance) there is only the end.
     """
-    return event_stream(_events(page, run, finished))
+    return event_stream(_events(page, run, finished, once=wants_once(page.request)))
 
 
 async def _events(
-    page: OpenPage, run: Run | None, finished: Callable[[], Awaitable[str]]
+    page: OpenPage, run: Run | None, finished: Callable[[], Awaitable[str]], *, once: bool
 ) -> AsyncGenerator[str, None]:
     if run is not None:
         async for frame in _frames(page, run):
             yield frame
+            if once and not run.over:
+                return
     yield event("done", await finished())
 
 
 async def _frames(page: OpenPage, run: Run) -> AsyncIterator[str]:
+    """Each frame is everything that is new: the first alone shows all that there is."""
     prose = GrowingMarkdown()
-    thoughts = 0
-    yield event("start", "")
+    thoughts, begun = 0, event("start", "")
     async for _ in run.changes(at_least_every=METER_SECONDS):
+        frame, begun = begun, ""
         if len(run.reasoning) > thoughts:
-            yield event("thinking", str(escape(run.reasoning[thoughts:])))
+            frame += event("thinking", str(escape(run.reasoning[thoughts:])))
             thoughts = len(run.reasoning)
+            frame += event("thought", thought(page, run))
         settled, tail = prose.update(run.text)
         if settled:
-            yield event("settled", settled)
-        yield event("tail", tail) + event("meter", meter(page, run))
+            frame += event("settled", settled)
+        yield frame + event("tail", tail) + event("meter", meter(page, run))
         if not run.over:
             await asyncio.sleep(FRAME_SECONDS + len(tail) / TAIL_CHARACTERS_PER_SECOND)
 
 
+def thought(page: OpenPage, run: Run) -> str:
+    """How long it has thought so far, in the reader's language."""
+    spent = formats.filters(page.language)["ms"]((run.thinking_seconds or 0) * 1000)
+    return page.gettext("Thinking … %(time)s") % {"time": spent}
+
+
 def meter(page: OpenPage, run: Run) -> str:
-    """How long, how much, how fast, in the reader's language."""
+    """The place in line; then how long, how much, how fast, in the reader's language."""
     show = formats.filters(page.language)
     seconds = show["ms"](run.elapsed * 1000)
+    if not run.deltas and (line := _in_line(page, run)):
+        return f"{line} · {seconds}"
     if not run.deltas:
         return page.gettext("Waiting for the first word … %(time)s") % {"time": seconds}
     tokens = page.ngettext("%(count)s token", "%(count)s tokens", run.deltas)
@@ -70,3 +83,19 @@ def meter(page: OpenPage, run: Run) -> str:
     if run.rate is not None:
         parts.append(page.gettext("%(rate)s tokens/s") % {"rate": show["decimal"](run.rate)})
     return " · ".join(parts)
+
+
+def _in_line(page: OpenPage, run: Run) -> str:
+    """Where it stands in the queue, and how long that will take; nothing when it does not wait."""
+    if page.caller is None or run.state != "waiting":
+        return ""
+    place = page.parts.gateway.place(run.request_id, page.caller)
+    if place is None:
+        return ""
+    show = formats.filters(page.language)
+    if place.seconds is None:
+        return page.gettext("Number %(place)s in line") % {"place": place.position}
+    return page.gettext("Number %(place)s in line, about %(time)s") % {
+        "place": place.position,
+        "time": show["ms"](max(1.0, place.seconds) * 1000),
+    }

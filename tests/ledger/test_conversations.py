@@ -71,7 +71,7 @@ async def test_another_owner_cannot_reach_a_conversation(ledger: Ledger) -> None
     for other in ("owner", "anna", ""):
         for attempt in (
             ledger.conversations.get(chat.id, other),
-            ledger.conversations.rename(chat.id, other, "seen"),
+            ledger.conversations.change(chat.id, other, title="seen"),
             ledger.conversations.delete(chat.id, other),
             ledger.conversations.add_message(chat.id, other, role="user", content="hello"),
             ledger.conversations.update_message(message.id, other, content="changed"),
@@ -112,7 +112,7 @@ async def test_deleting_removes_what_was_said(ledger: Ledger) -> None:
 
 async def test_a_conversation_can_be_renamed(ledger: Ledger) -> None:
     chat = await ledger.conversations.create("owner")
-    await ledger.conversations.rename(chat.id, "owner", "題" * 500)
+    await ledger.conversations.change(chat.id, "owner", title="題" * 500)
 
     found = await ledger.conversations.get(chat.id, "owner")
     assert found.conversation.title == "題" * 200

@@ -23,11 +23,13 @@ from appliance.domain import (
     ToolCallDelta,
     Usage,
 )
+from appliance.engine.client import EngineClient, http_client
 from appliance.engine.config import Endpoint, EngineFacts, ModelSource
 from appliance.engine.status import EngineStatus, StatusBoard
 from appliance.engine.supervisor import BY_HAND
 from appliance.fit.decision import Plan, Reason
 from appliance.gateway.context import UNNAMED, Origin
+from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
 from appliance.gateway.queue import Place
@@ -36,6 +38,7 @@ from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
 from appliance.ledger.history import History
+from appliance.ledger.drafts import Drafts
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
@@ -205,8 +208,10 @@ class Site:
             engine=self.engine,
             queries=Queries(self.database, self.writer),
             history=History(self.database, self.writer),
+            elsewhere=Elsewhere(EngineClient(http_client()), self.recorder, keep_content=True),
             keys=self.keys,
             conversations=Conversations(self.database, self.writer),
+            drafts=Drafts(self.database, self.writer),
             attachments=Attachments(self.database, self.writer),
             assistants=Assistants(self.database, self.writer),
             count_tokens=word_count,
