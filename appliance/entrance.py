@@ -67,7 +67,7 @@ async def _be_known(settings: Settings, network: Network, tls: Tls | None) -> No
         if name is not None:
             console.say(f"On the network also as {network.url(name)}")
         if tls is not None:  # another name than the one it was made for
-            await asyncio.to_thread(reload, tls.source, tls.context)
+            await reload(tls.source, tls.context)
         await asyncio.Event().wait()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 SERVICE = "_http._tcp.local."
 ASK_MILLISECONDS = 800
 MOST_NAMES = 20
+Ask = Callable[[str], Awaitable[Sequence[str]]]
 
 
 @asynccontextmanager
@@ -37,7 +39,7 @@ async def announced(
         yield None
         return
     try:
-        host = await _free_name(network.zeroconf, wanted, addresses)
+        host = await free_name(partial(_holders, network.zeroconf), wanted, addresses)
         info = ServiceInfo(
             SERVICE,
             f"{host}.{SERVICE}",
@@ -57,20 +59,24 @@ async def announced(
         await network.async_close()
 
 
-async def _free_name(zeroconf: Zeroconf, wanted: str, own: Sequence[str]) -> str:
+async def free_name(ask: Ask, wanted: str, own: Sequence[str]) -> str:
     """`wanted`, or the first with a number that no other machine answers to.
 
     The library looks for clashes of the service's name only; the host's name is ours to look up.
     """
+    for number in range(1, MOST_NAMES):
+        name = wanted if number == 1 else f"{wanted}-{number}"
+        holders = {ipaddress.ip_address(one) for one in await ask(f"{name}.local.")}
+        if holders <= {ipaddress.ip_address(one) for one in own}:
+            return name  # nobody's, or our own from a moment ago
+    return f"{wanted}-{MOST_NAMES}"
+
+
+async def _holders(zeroconf: Zeroconf, name: str) -> Sequence[str]:
+    """The addresses that machines on the network answer for this name."""
     # The package exports it without saying so in its types.
     from zeroconf._services.info import AddressResolverIPv4
 
-    for number in range(1, MOST_NAMES):
-        name = wanted if number == 1 else f"{wanted}-{number}"
-        resolver = AddressResolverIPv4(f"{name}.local.")
-        if not await resolver.async_request(zeroconf, ASK_MILLISECONDS):
-            return name
-        holders = {ipaddress.ip_address(one) for one in resolver.parsed_addresses()}
-        if holders <= {ipaddress.ip_address(one) for one in own}:
-            return name  # our own, from a moment ago
-    return f"{wanted}-{MOST_NAMES}"
+    resolver = AddressResolverIPv4(name)
+    await resolver.async_request(zeroconf, ASK_MILLISECONDS)
+    return resolver.parsed_addresses()

@@ -81,13 +81,17 @@ async def keep_fresh(
     """Load the certificate anew whenever it has changed. Runs until it is cancelled."""
     while True:
         await asyncio.sleep(every)
-        await asyncio.to_thread(reload, source, context)
+        await reload(source, context)
 
 
-def reload(source: Certificate, context: ssl.SSLContext) -> None:
+async def reload(source: Certificate, context: ssl.SSLContext) -> None:
     """A certificate that is half written, or no longer there, leaves the old one in use."""
     try:
-        if source.refresh():
+        if await asyncio.to_thread(source.refresh):
+            # OpenSSL takes the certificate before it looks at the key: a wrong pair would leave
+            # the living context without any, so another one tries it first.
+            _load(source, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+            # Not in a thread: between its two steps no handshake may come.
             _load(source, context)
     except OSError:
         logger.exception("The certificate could not be loaded anew; the old one stays in use")
