@@ -13,6 +13,7 @@ from appliance.gateway.queue import FairQueue
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
+from appliance.observability.logs import log_request
 from appliance.observability.metrics import Metrics
 from appliance.observability.readings import EngineReading, Readings
 from appliance.observability.seen import GenerationSeen, RequestSeen
@@ -38,6 +39,7 @@ class Monitor:
 
     def request(self, seen: RequestSeen) -> None:
         self.metrics.request(seen)
+        log_request(seen)
 
     async def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics as text, and its content type.

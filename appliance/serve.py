@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ from appliance.fit.plan import Plan, Wish, plan
 from appliance.fit.probe import probe
 from appliance.folder import DataFolder
 from appliance.lan.network import Network
+from appliance.observability.logs import set_up_logging
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Start:
 
 def serve(settings: Settings) -> None:
     """Until it is stopped. Raises SetupError when it cannot start."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings.log_format)
     listener = bind(settings.bind_host, settings.port)
     redirect = settings.redirect_port
     plain = None if redirect is None else bind(settings.bind_host, redirect, "--redirect-port")

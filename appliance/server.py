@@ -15,8 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.settings import Settings
 
-# Ctrl-C during an answer: long enough to send the last words, short enough not to annoy.
-DRAIN_SECONDS = 3
 # What a browser needs to read how to trust us, before it can speak HTTPS with us.
 ALSO_PLAIN = ("/trust", "/static/", "/language", "/theme")
 
@@ -33,7 +31,7 @@ def config_for(
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=settings.drain_seconds,
         ssl_context_factory=None if context is None else lambda *_: context,
         ws="none",
     )

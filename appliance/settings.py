@@ -96,7 +96,10 @@ class Settings(BaseModel):
         None, description="Requests allowed to each caller, such as 60/minute; default: no limit."
     )
     queue_limit: int = Field(
-        64, ge=0, description="Most requests that may wait; the next one is told to come back."
+        256, ge=0, description="Most requests that may wait; the next one is told to come back."
+    )
+    queue_limit_per_key: int = Field(
+        64, ge=0, description="Most requests of one key, or of the owner, that may wait."
     )
     cache_minutes: int = Field(
         10, ge=0, description="How long answers to deterministic requests are kept; 0 keeps none."
@@ -108,8 +111,20 @@ class Settings(BaseModel):
     retention_days: int | None = Field(
         None, ge=1, description="Delete ledger rows older than this; default: keep everything."
     )
+    retention_content_days: int | None = Field(
+        None, ge=1, description="Delete texts older than this, and keep their metadata."
+    )
+    retention_mb: int | None = Field(
+        None, ge=10, description="Delete the oldest rows while SQLite's file holds more than this."
+    )
     trusted_proxies: str = Field(
         "", description="Addresses or networks, comma-separated, whose X-Forwarded-For is believed."
+    )
+    drain_seconds: int = Field(
+        3, ge=0, description="How long answers may go on after the appliance was told to stop."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Log lines for people, or JSON with a line for every request."
     )
     metrics_token: str | None = Field(
         None,
