@@ -32,6 +32,8 @@ from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.folder import DataFolder
 from appliance.gateway.cache import AnswerCache
+from appliance.gateway.elsewhere import Elsewhere
+from appliance.gateway.energy import EnergyMeter, card_counter
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.http import Recording
 from appliance.gateway.identity import Caller
@@ -43,17 +45,19 @@ from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
+from appliance.ledger.drafts import Drafts
 from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
-from appliance.ledger.retention import forget_old_rows
+from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
 from appliance.monitor import Monitor
 from appliance.settings import Settings
 from appliance.web.app import mount_static
 from appliance.web.app import router as pages
+from appliance.web.frame import Logged
 from appliance.web.page import http_error_page
 from appliance.web.parts import WebParts
 from appliance.web.runs import Runs
@@ -114,7 +118,7 @@ def create_app(
     for dialect in (generate, completions, models, tokenize, health):
         app.include_router(dialect.router(api))
     queries = Queries(parts.database, parts.writer)
-    app.include_router(admin.router(api, parts.keys, queries))
+    app.include_router(admin.router(api, parts.keys, queries, parts.queue))
     app.include_router(docs.router())
     app.include_router(metrics.router(api, parts.monitor.page, settings.metrics_token))
     web = _web_parts(settings, plan, parts, queries, named, entrance)
@@ -123,7 +127,12 @@ def create_app(
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
     guarded = SecureHeaders(app, hsts_days=settings.hsts_days)
-    return Recording(guarded, ledger=parts.recorder, watch=parts.monitor.request)
+    return Recording(
+        guarded,
+        ledger=parts.recorder,
+        watch=parts.monitor.request,
+        allowances=parts.gateway.allowances,
+    )
 
 
 def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
@@ -132,7 +141,11 @@ def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     writer = Writer(database)
     recorder = Recorder(writer)
     http = http_client()
-    queue = FairQueue(slots=max(1, plan.max_concurrency), limit=settings.queue_limit)
+    queue = FairQueue(
+        slots=max(1, plan.max_concurrency),
+        limit=settings.queue_limit,
+        per_key=settings.queue_limit_per_key,
+    )
     store = _store(settings)
     monitor = Monitor(
         engine=engine, queue=queue, writer=writer, store=store, data_dir=settings.data_dir
@@ -146,6 +159,7 @@ def _parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         log_content=settings.log_content,
         cache=None if store is None else AnswerCache(store),
         watch=monitor.generation,
+        energy=EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu and plan.gpu.uuid else None),
     )
     keys = KeyStore(database, writer)
     runs = Runs(gateway, engine)
@@ -167,14 +181,18 @@ def _web_parts(
     named: Callable[[Request], Awaitable[Caller]],
     entrance: Doors,
 ) -> WebParts:
+    keep = settings.log_content == "full"
     return WebParts(
         gateway=parts.gateway,
         identify=named,
         engine=parts.engine,
         queries=queries,
         history=History(parts.database, parts.writer),
+        elsewhere=Elsewhere(EngineClient(parts.http), parts.recorder, keep_content=keep),
+        logged=Logged(keep, settings.retention_days),
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),
+        drafts=Drafts(parts.database, parts.writer),
         attachments=Attachments(parts.database, parts.writer),
         assistants=Assistants(parts.database, parts.writer),
         count_tokens=TokenCounter(parts.engine, EngineClient(parts.http)),
@@ -199,8 +217,8 @@ async def _lifespan(
     parts.recorder.mark_interrupted()
     tasks = [asyncio.ensure_future(watch(parts.engine)) for watch in watchers]
     tasks.append(asyncio.create_task(_size_queue(parts)))
-    if settings.retention_days is not None:
-        tasks.append(asyncio.create_task(forget_old_rows(parts.writer, settings.retention_days)))
+    tasks.append(asyncio.create_task(parts.gateway.revocations.watch(parts.keys)))
+    tasks.append(asyncio.create_task(_retention(settings, parts).run()))
     await parts.engine.start()
     try:
         yield
@@ -213,6 +231,12 @@ async def _lifespan(
         await parts.http.aclose()
         parts.writer.close()
         parts.database.close()
+
+
+def _retention(settings: Settings, parts: Parts) -> Retention:
+    size = None if settings.retention_mb is None else settings.retention_mb * 1_000_000
+    keep = Keep(settings.retention_days, settings.retention_content_days, size)
+    return Retention(parts.database, parts.writer, keep)
 
 
 async def _size_queue(parts: Parts) -> None:

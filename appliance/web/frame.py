@@ -8,6 +8,14 @@ from appliance.engine.status import EngineStatus
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """What the record keeps of the reader: texts or not, and for how many days (None: for good)."""
+
+    full: bool = True
+    days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """What every template knows besides its view's fields."""
 
@@ -20,6 +28,7 @@ class Frame:
     engine: EngineStatus
     demo: bool
     version: str
+    logged: Logged
 
 
 @dataclass(frozen=True, slots=True)

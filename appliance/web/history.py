@@ -1,104 +1,107 @@
-"""What was asked and answered: a list, newest first, and each request whole."""
+"""What was asked and answered: a list, newest first, narrowed as one likes, and live."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
+from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Form, Request, Response
 
-from appliance.domain import Message, ToolCall
-from appliance.errors import NotFound
-from appliance.gateway.account import read_calls, read_input, read_output
-from appliance.ledger.tables import GenerationRecord, RequestRecord
+from appliance.ledger.filters import Selection
+from appliance.ledger.tables_feedback import SavedView
 from appliance.ledger.views import RequestRow
-from appliance.web.page import PageDep, PageRoute
-from appliance.web.plots import Span, timeline
+from appliance.web.history_form import HistoryForm
+from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.sse import event, event_stream
 
 router = APIRouter(route_class=PageRoute)
 ROWS_A_PAGE = 30
-Show = Literal["answers", "all"]
+LOOK_EVERY_SECONDS = 1.0
+ROWS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """One page of the list. `older` is the id to go on from, None at the end."""
+    """One page of the list. `older` is the id to go on from, None at the end.
 
-    rows: Sequence[RequestRow]
-    show: Show
-    is_first_page: bool
-    older: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationView:
-    """One generation, its JSON read: `turns` of a chat, or the raw text as a user turn.
-
-    `outputs` are the texts of its choices, `calls` the tools that the model wanted called.
+    `complete` is false when the search has not looked at everything yet; `newest` is the id from
+    which on a live page adds rows, None on a page that is not live.
     """
 
-    record: GenerationRecord
-    turns: Sequence[Message]
-    outputs: Sequence[str]
-    calls: Sequence[ToolCall]
-    parameters: Mapping[str, str]
-    spans: Sequence[Span]
-    tokens_per_second: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestView:
-    request: RequestRecord
-    generations: Sequence[GenerationView]
+    rows: Sequence[RequestRow]
+    form: HistoryForm
+    is_first_page: bool
+    older: str | None
+    complete: bool = True
+    newest: str | None = None
+    views: Sequence[SavedView] = ()
+    values: Mapping[str, Sequence[str]] | None = None
+    own_only: bool = False
 
 
 @router.get("/history")
-async def history(page: PageDep, before: str | None = None, show: Show = "answers") -> Response:
-    found = await page.parts.queries.requests(
-        owner=page.owner, before=before, limit=ROWS_A_PAGE, generations_only=show == "answers"
+async def history(
+    page: PageDep, request: Request, before: str | None = None, live: str = ""
+) -> Response:
+    form = HistoryForm.read(request.query_params)
+    chosen = form.selection(page.owner)
+    found = await page.parts.history.page(chosen, before=before, limit=ROWS_A_PAGE)
+    if page.wants_fragment:
+        view = HistoryView(found.rows, form, before is None, found.next_before, found.complete)
+        return page.render("history.html", view, block="rows")
+    view = HistoryView(
+        rows=found.rows,
+        form=form,
+        is_first_page=before is None,
+        older=found.next_before,
+        complete=found.complete,
+        newest=(found.rows[0].id if found.rows else "0") if live and before is None else None,
+        views=await page.parts.history.views(page.caller.name),
+        values=await page.parts.history.values() if page.owner is None else None,
+        own_only=page.owner is not None,
     )
-    view = HistoryView(found.rows, show, before is None, found.next_before)
-    return page.render("history.html", view, block="rows" if page.wants_fragment else None)
+    return page.render("history.html", view)
 
 
-@router.get("/history/{request_id}")
-async def request(page: PageDep, request_id: str) -> Response:
-    found = await page.parts.queries.request(request_id, owner=page.owner)
-    if found is None:
-        raise NotFound("There is no such request, or it is somebody else's.")
-    generations = tuple(_generation(record) for record in found.generations)
-    return page.render("request.html", RequestView(found.request, generations))
+@router.get("/history/live")
+async def follow(page: PageDep, request: Request, after: str) -> Response:
+    """New rows of a selection as they are finished, as server-sent events."""
+    form = HistoryForm.read(request.query_params)
+    return event_stream(_new_rows(page, form, form.selection(page.owner), after))
 
 
-def _generation(record: GenerationRecord) -> GenerationView:
-    spans: Sequence[Span] = ()
-    if record.duration_ms is not None:
-        spans = timeline(record.queue_ms or 0.0, record.ttft_ms, record.duration_ms)
-    return GenerationView(
-        record=record,
-        turns=read_input(record.input),
-        outputs=read_output(record),
-        calls=read_calls(record.tool_calls or ()),
-        parameters={name: _in_short(value) for name, value in record.parameters.items()},
-        spans=spans,
-        tokens_per_second=_decode_rate(record),
-    )
+@router.post("/history/views")
+async def save_view(
+    page: PageDep, name: Annotated[str, Form()], query: Annotated[str, Form()] = ""
+) -> Response:
+    form = HistoryForm.read(_pairs(query))
+    await page.parts.history.save_view(page.caller.name, name, form.query)
+    return page.redirect(f"/history?{form.query}")
 
 
-def _in_short(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+@router.post("/history/views/delete")
+async def delete_view(page: PageDep, name: Annotated[str, Form()]) -> Response:
+    await page.parts.history.delete_view(page.caller.name, name)
+    return page.redirect("/history")
 
 
-def _decode_rate(record: GenerationRecord) -> float | None:
-    """Tokens a second from the first to the last one; the first belongs to the prefill.
+async def _new_rows(
+    page: Page, form: HistoryForm, chosen: Selection, after: str
+) -> AsyncGenerator[str, None]:
+    shown: deque[str] = deque(maxlen=4 * ROWS_AT_ONCE)
+    while True:
+        found = await page.parts.history.newer(chosen, after, ROWS_AT_ONCE)
+        new = [row for row in found if row.id not in shown]
+        if new:
+            shown.extend(row.id for row in new)
+            view = HistoryView(new, form, is_first_page=True, older=None)
+            yield event("rows", page.html("history.html", view, block="rows"))
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
 
-    None for an answer given again: nothing was computed for it.
-    """
-    if record.cached_from is not None:
-        return None
-    tokens, first, total = record.completion_tokens, record.ttft_ms, record.duration_ms
-    if not tokens or tokens < 2 or first is None or total is None or total <= first:
-        return None
-    return (tokens - 1) / (total - first) * 1000
+
+def _pairs(query: str) -> dict[str, str]:
+    return dict(parse_qsl(query))

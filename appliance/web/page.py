@@ -15,11 +15,17 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from appliance.domain import Phrase
-from appliance.errors import ApplianceError, InvalidRequest, NotAuthenticated, NotFound
+from appliance.errors import (
+    ApplianceError,
+    InvalidRequest,
+    NotAuthenticated,
+    NotFound,
+    PermissionDenied,
+)
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 from appliance.web import i18n, rendering
-from appliance.web.frame import ErrorView, Frame
+from appliance.web.frame import ErrorView, Frame, Logged
 from appliance.web.parts import WebParts
 from appliance.web.security import check_same_origin, secure_headers
 
@@ -102,7 +108,14 @@ class OpenPage:
             engine=engine,
             demo=engine.facts is not None and engine.facts.model == self.parts.demo_model,
             version=self.parts.version,
+            logged=self._logged,
         )
+
+    @property
+    def _logged(self) -> Logged:
+        kept = self.parts.logged
+        own = self.caller is None or self.caller.log_content == "full"
+        return Logged(kept.full and own, kept.days)
 
 
 class Page(OpenPage):
@@ -130,6 +143,11 @@ def open_page(request: Request) -> OpenPage:
 async def known_page(request: Request) -> Page:
     parts: WebParts = request.scope[PARTS]
     request.scope[CALLER] = caller = await parts.identify(request)
+    if caller.assistants is not None and request.url.path != "/assistants":
+        # Such a key is handed to strangers: it must not show one visitor what another has asked.
+        raise PermissionDenied(
+            "This key is for talking to certain assistants only. They stand on the page /assistants."
+        )
     return Page(request, parts, caller)
 
 

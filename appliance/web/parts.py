@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from appliance.web.runs import Runs
 
 
-class Generator(Protocol):
-    """What pages ask of the gateway, with its promises."""
+class Runner(Protocol):
+    """Whatever runs generations with the gateway's promises: the gateway, or a way elsewhere."""
 
     def run(
         self,
@@ -45,6 +45,10 @@ class Generator(Protocol):
         request_id: str,
         origin: Origin = UNNAMED,
     ) -> AsyncGenerator[Event, None]: ...
+
+
+class Generator(Runner, Protocol):
+    """What pages ask of the gateway."""
 
     async def answer_now(self, generation_id: str, caller: Caller) -> None: ...
 

@@ -19,7 +19,7 @@ from appliance.gateway.identity import Caller
 from appliance.web.run import Keep, Run, State
 
 if TYPE_CHECKING:
-    from appliance.web.parts import Generator
+    from appliance.web.parts import Generator, Runner
 
 logger = logging.getLogger(__name__)
 LOADING = ("starting", "loading", "restarting")
@@ -46,7 +46,7 @@ class Runs:
         keep: Keep,
         about: object = None,
         origin: Origin = UNNAMED,
-        gateway: Generator | None = None,
+        gateway: Runner | None = None,
     ) -> Run:
         """Begin a generation. `keep` writes it down: now and then, and once when it is over.
 
@@ -74,7 +74,7 @@ class Runs:
         await asyncio.gather(*self._watches)
 
     async def _generate(
-        self, run: Run, caller: Caller, origin: Origin, gateway: Generator | None
+        self, run: Run, caller: Caller, origin: Origin, gateway: Runner | None
     ) -> None:
         await self._loaded()
         events = (gateway or self._gateway).run(

@@ -1,0 +1,129 @@
+"""Asking another OpenAI-compatible server, for a comparison; the row says that it was not ours.
+
+It takes no place in the queue: the engine here has no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from urllib.parse import urlsplit
+
+from appliance.domain import (
+    Admitted,
+    ChoiceFinished,
+    Delta,
+    Event,
+    Finished,
+    GenerationRequest,
+)
+from appliance.engine.client import Accepted, Completed, EngineClient
+from appliance.engine.config import Endpoint
+from appliance.errors import InvalidRequest
+from appliance.gateway.account import Account, parameters, written_input
+from appliance.gateway.caller import Caller
+from appliance.gateway.context import UNNAMED, Origin
+from appliance.ledger.ids import new_id
+from appliance.ledger.recorder import Recorder
+
+
+class Elsewhere:
+    """Runs generations at any URL; `at` says where."""
+
+    def __init__(self, client: EngineClient, log: Recorder, *, keep_content: bool) -> None:
+        self._client = client
+        self._log = log
+        self._keep_content = keep_content
+
+    def at(self, url: str, key: str | None, model: str | None) -> There:
+        """A way to one server. Raises InvalidRequest for what is not an HTTP address."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidRequest(
+                "An engine's address begins with http:// or https:// and ends in /v1.", param="url"
+            )
+        base = url.rstrip("/")
+        base = base if base.endswith("/v1") else f"{base}/v1"
+        endpoint = Endpoint(base, key, model or "default")
+        return There(self._client, self._log, endpoint, self._keep_content)
+
+
+class There:
+    """One server elsewhere, with the gateway's promises for `run`."""
+
+    def __init__(
+        self, client: EngineClient, log: Recorder, endpoint: Endpoint, keep_content: bool
+    ) -> None:
+        self._client = client
+        self._log = log
+        self._endpoint = endpoint
+        self._keep_content = keep_content
+
+    async def run(
+        self,
+        request: GenerationRequest,
+        caller: Caller,
+        *,
+        request_id: str,
+        origin: Origin = UNNAMED,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield `Admitted`, deltas and a `ChoiceFinished` for each choice, `Finished`."""
+        keep = self._keep_content and caller.log_content == "full" and origin.keep_content
+        generation_id, account = new_id(), Account(request.choices)
+        self._open(generation_id, request_id, request, origin, keep)
+        try:
+            async with aclosing(self._client.stream(self._endpoint, request)) as events:
+                async for event in events:
+                    match event:
+                        case Accepted():
+                            yield Admitted(generation_id, self._endpoint.model, 0.0)
+                        case Completed(finish_reason, usage):
+                            account.finish_reason, account.usage = finish_reason, usage
+                            yield Finished(finish_reason, usage, account.timings())
+                        case ChoiceFinished():
+                            yield event
+                        case _:
+                            yield _taken(account, event)
+        except Exception as error:
+            account.finish_reason, account.error = "error", str(error)
+            raise
+        finally:
+            self._close(generation_id, account, keep)
+
+    def _open(
+        self,
+        generation_id: str,
+        request_id: str,
+        request: GenerationRequest,
+        origin: Origin,
+        keep: bool,
+    ) -> None:
+        self._log.open_generation(
+            id=generation_id,
+            request_id=request_id,
+            model=self._endpoint.model,
+            precision="",
+            engine=self._endpoint.url,
+            parameters=parameters(request),
+            input=written_input(request) if keep else None,
+            dialect=origin.dialect,
+            replay_of=origin.replay_of,
+            seed=request.sampling.seed,
+        )
+
+    def _close(self, generation_id: str, account: Account, keep: bool) -> None:
+        self._log.close_generation(
+            generation_id,
+            output=account.output() if keep else None,
+            reasoning=account.reasoning() if keep else None,
+            tool_calls=account.tool_calls() if keep else None,
+            usage=account.usage,
+            timings=account.timings(),
+            finish_reason=account.finish_reason,
+            error=account.error,
+        )
+
+
+def _taken(account: Account, delta: Delta) -> Delta:
+    account.take(delta)
+    return delta
