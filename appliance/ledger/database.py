@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 READERS = 4
 BUSY_TIMEOUT_SECONDS = 5.0
+_WRITE_LOCK = 0x1ED6E4
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 
 
@@ -45,6 +46,10 @@ class Database:
     def file(self) -> Path | None:
         """The SQLite file; None on a server or behind a `file:` URI."""
         return sqlite_file(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
 
     def migrate(self) -> None:
         """Brings file and tables to the newest schema. Raises SetupError with what to do."""
@@ -81,6 +86,20 @@ class Database:
             session.close()
             raise
         return session
+
+    def empty_wal(self) -> bool:
+        """Moves what lies beside a SQLite file into it, and cuts that to nothing. Blocks.
+
+        False when somebody was reading or writing, so that not all of it could be moved.
+        """
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            ((busy, _, _),) = cursor.fetchall()
+        finally:
+            connection.close()
+        return not busy
 
     def close(self) -> None:
         """Waits for running reads and lets go of the file. Close the writer first."""
@@ -134,22 +153,34 @@ def _engine(url: URL) -> Engine:
     if is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif url.get_backend_name() == "postgresql":
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # Python's driver would begin transactions by rules of its own; `_begin_sqlite` does it.
     connection.isolation_level = None
+    # Of effect in a new file only: one that can give back the room of what was deleted.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a committed row survives a power cut. The writer's groups share the one sync.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # What is deleted is overwritten with zeros, instead of lying in the file until it is needed.
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """One writer at a time here too: what it looks up is still there when it writes."""
+    if connection.get_execution_options().get("writing", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
 def make_private_file(path: Path) -> bool:

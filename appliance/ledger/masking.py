@@ -32,7 +32,7 @@ _MARKED: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     (
         (
             *("sk-", "sk_", "rk_", "pk_", "hf_", "gh", "glpat-", "xox", "AKIA", "ASIA", "AIza"),
-            *("npm_", "pypi-", "gsk_", "r8_", "SG."),
+            *("github_pat_", "npm_", "pypi-", "gsk_", "r8_", "SG."),
         ),
         re.compile(
             r"(?<![A-Za-z0-9])(?:"

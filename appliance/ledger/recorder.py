@@ -153,14 +153,12 @@ def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
 def _open_generation(session: Session, row: dict[str, Any], said: list[Any] | str | None) -> None:
     # In the writer's thread: masking and hashing a long chat must not hold up those who ask.
     said = masked(said)
-    kept = None if said is None else keep_input(session, said)
-    _insert(session, _OPEN_GENERATION, row | {"turn_id": kept and kept.turn_id})
-    note = {"row_id": row["request_id"], "log_content": "full" if kept else "metadata"}
+    turn_id = None if said is None else keep_input(session, said)
+    _insert(session, _OPEN_GENERATION, row | {"turn_id": turn_id})
+    note = {"row_id": row["request_id"], "log_content": "metadata" if said is None else "full"}
     session.connection().execute(_KEEP_CONTENT, note)
-    if said and kept:
-        # Of a chat only what is new: the rest is found as earlier requests.
-        anew = said if isinstance(said, str) else kept.new or said[-1:]
-        search.index(session, row["request_id"], search.input_text(anew))
+    if said:
+        search.index(session, row["request_id"], search.input_text(said))
 
 
 def _close_generation(session: Session, row: dict[str, Any]) -> None:

@@ -1,49 +1,153 @@
-"""Forgetting: rows older than the owner wants to keep are deleted, a few at a time."""
+"""Forgetting: what is older, or more, than the owner wants to keep, a few rows at a time.
+
+Texts may go sooner than the metadata of the same request. Knows no settings, only limits.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from sqlmodel import Session, col, delete, select
+from sqlalchemy import or_
+from sqlmodel import Session, col, select
 
-from appliance.ledger.database import changed_rows
-from appliance.ledger.tables import RequestRecord
+from appliance.ledger.database import Database
+from appliance.ledger.forget import forget_requests, forget_texts, scrub_file
+from appliance.ledger.tables import GenerationStored, RequestRecord
+from appliance.ledger.turns import prune, unneeded_turns
 from appliance.ledger.writer import Writer
 
 SWEEP_EVERY_SECONDS = 3600.0
 # Small enough that a sweep through years of rows never keeps a live request's row waiting.
 ROWS_AT_ONCE = 500
+TURNS_AT_ONCE = 5000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger(__name__)
 
 
-async def forget_old_rows(writer: Writer, days: int) -> None:
-    """Sweep now and every hour, until cancelled."""
-    while True:
-        try:
-            await sweep(writer, datetime.now(UTC) - timedelta(days=days))
-        except Exception:
-            logger.exception("Old rows of the ledger could not be deleted")
-        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long and how much. None: for ever, without limit. `bytes` is the database's size."""
+
+    days: int | None = None
+    content_days: int | None = None
+    bytes: int | None = None
+
+
+class Retention:
+    """Sweeps `database` through `writer`."""
+
+    def __init__(self, database: Database, writer: Writer, keep: Keep) -> None:
+        self._database = database
+        self._writer = writer
+        self._keep = keep
+        self._texts_gone_before = LONG_AGO
+
+    async def run(self) -> None:
+        """Sweep now and every hour, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except Exception:
+                logger.exception("Old rows of the ledger could not be deleted")
+            await asyncio.sleep(SWEEP_EVERY_SECONDS)
+
+    async def sweep(self, now: datetime | None = None) -> int:
+        """Whatever is due. How many requests have lost something, or are gone."""
+        now, keep, changed = now or datetime.now(UTC), self._keep, 0
+        if keep.days is not None:
+            changed += await sweep(self._writer, now - timedelta(days=keep.days))
+        if keep.content_days is not None:
+            changed += await self._sweep_texts(now - timedelta(days=keep.content_days))
+        if keep.bytes is not None:
+            changed += await self._sweep_size(keep.bytes)
+        pruned = await self._sweep_turns()
+        if changed or pruned:
+            await scrub_file(self._database, self._writer)
+        return changed
+
+    async def _sweep_texts(self, before: datetime) -> int:
+        gone, since = 0, self._texts_gone_before
+        while True:
+            found = await self._database.read(partial(_with_texts, since=since, before=before))
+            if not found:
+                self._texts_gone_before = before
+                return gone
+            ids = [request_id for request_id, _ in found]
+            await self._writer.execute(partial(forget_texts, request_ids=ids))
+            gone, since = gone + len(ids), found[-1][1]
+
+    async def _sweep_size(self, most: int) -> int:
+        """The oldest requests go first. A server's size does not tell what its rows take."""
+        gone = 0
+        while self._database.is_sqlite and await self._database.read(_used_bytes) > most:
+            deleted = await self._writer.execute(partial(_delete_some, before=None))
+            if not deleted:
+                break
+            gone += deleted
+        return gone
+
+    async def _sweep_turns(self) -> int:
+        """Messages whose requests were deleted by somebody else, such as by hand."""
+        gone = 0
+        while found := await self._database.read(partial(unneeded_turns, limit=TURNS_AT_ONCE)):
+            pruned = await self._writer.execute(partial(prune, turn_ids=found))
+            if not pruned:
+                break
+            gone += pruned
+        return gone
 
 
 async def sweep(writer: Writer, before: datetime) -> int:
     """Delete requests that came before this moment, with their generations. How many went."""
     gone = 0
     while True:
-        deleted = await writer.execute(lambda session: _delete_some(session, before))
+        deleted = await writer.execute(partial(_delete_some, before=before))
         gone += deleted
         if deleted < ROWS_AT_ONCE:
             return gone
 
 
-def _delete_some(session: Session, before: datetime) -> int:
-    old = (
-        select(RequestRecord.id)
-        .where(col(RequestRecord.created_at) < before)
+def _delete_some(session: Session, before: datetime | None) -> int:
+    old = select(RequestRecord.id).order_by(col(RequestRecord.created_at)).limit(ROWS_AT_ONCE)
+    if before is None:
+        old = old.where(col(RequestRecord.status).is_not(None))
+    else:
+        old = old.where(col(RequestRecord.created_at) < before)
+    return forget_requests(session, list(session.exec(old)))
+
+
+def _with_texts(session: Session, since: datetime, before: datetime) -> list[tuple[str, datetime]]:
+    columns = (
+        GenerationStored.turn_id,
+        GenerationStored.input,
+        GenerationStored.output,
+        GenerationStored.reasoning,
+        GenerationStored.tool_calls,
+    )
+    texts = select(GenerationStored.id).where(
+        GenerationStored.request_id == RequestRecord.id,
+        or_(*(col(column).is_not(None) for column in columns)),
+    )
+    query = (
+        select(RequestRecord.id, RequestRecord.created_at)
+        .where(RequestRecord.created_at >= since, RequestRecord.created_at < before)
+        .where(texts.exists())
         .order_by(col(RequestRecord.created_at))
         .limit(ROWS_AT_ONCE)
     )
-    return changed_rows(session, delete(RequestRecord).where(col(RequestRecord.id).in_(old)))
+    return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def _used_bytes(session: Session) -> int:
+    """Without the pages that deleted rows have left, which new rows will fill."""
+    pragmas = ("page_count", "freelist_count", "page_size")
+    connection = session.connection()
+    pages, free, size = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in pragmas
+    )
+    return (pages - free) * size

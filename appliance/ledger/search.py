@@ -38,7 +38,7 @@ _WHEN_ADDED = """CREATE TRIGGER searched_added AFTER INSERT ON searched BEGIN
 INSERT INTO searched_text(rowid, text) VALUES (new.id, new.text); END"""
 _WHEN_REMOVED = """CREATE TRIGGER searched_removed AFTER DELETE ON searched BEGIN
 INSERT INTO searched_text(searched_text, rowid, text) VALUES ('delete', old.id, old.text); END"""
-_SECURE_DELETE_SINCE = (3, 42)
+SECURE_DELETE_SINCE = (3, 42)
 
 
 def index(session: Session, request_id: str, found: str) -> None:
@@ -123,7 +123,7 @@ def create_index(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         for statement in (_TABLE, _WHEN_ADDED, _WHEN_REMOVED):
             connection.exec_driver_sql(statement)
-        if sqlite3.sqlite_version_info >= _SECURE_DELETE_SINCE:
+        if sqlite3.sqlite_version_info >= SECURE_DELETE_SINCE:
             connection.exec_driver_sql(
                 "INSERT INTO searched_text(searched_text, rank) VALUES ('secure-delete', 1)"
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, insert
 from sqlmodel import Session, col, delete, select
@@ -25,32 +25,25 @@ AT_ONCE = 500
 BEGINNING = 0
 
 
-class Kept(NamedTuple):
-    """`turn_id` stands for the whole input; `new` is what was not there before."""
-
-    turn_id: int | None
-    new: list[Any]
-
-
-def keep_input(session: Session, said: Sequence[Any] | str) -> Kept:
-    """Stores what is new of an input: messages, or a raw prompt."""
+def keep_input(session: Session, said: Sequence[Any] | str) -> int | None:
+    """Stores what is new of an input: messages, or a raw prompt. Returns its last turn's id."""
     pieces = [said] if isinstance(said, str) else list(said)
     if not pieces:
-        return Kept(None, [])
+        return None
     connection = session.connection()
     hashes = [_digest(readable_json(piece).encode()) for piece in pieces]
     chain = list(accumulate(hashes, lambda before, part: _digest(before + part)))
     known = _ids(connection, Turn, chain)
     depth = next((n for n in range(len(chain), 0, -1) if chain[n - 1] in known), 0)
     turn_id = known[chain[depth - 1]] if depth else BEGINNING
-    new = pieces[depth:]
     parts = _ids(connection, Part, hashes[depth:])
-    for piece, own, whole in zip(new, hashes[depth:], chain[depth:], strict=True):
+    new = zip(pieces[depth:], hashes[depth:], chain[depth:], strict=True)
+    for piece, own, whole in new:
         if own not in parts:
             parts[own] = _insert(connection, Part, {"hash": own, "content": piece})
         row = {"parent_id": turn_id, "part_id": parts[own], "hash": whole}
         turn_id = _insert(connection, Turn, row)
-    return Kept(turn_id, new)
+    return turn_id
 
 
 def prune(session: Session, turn_ids: Iterable[int]) -> int:

@@ -14,6 +14,7 @@ from appliance.ledger.ids import new_id
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
+from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
 
 
@@ -36,6 +37,7 @@ class Ledger:
         self.recorder = Recorder(self.writer)
         self.queries = Queries(self.database, self.writer)
         self.keys = KeyStore(self.database, self.writer)
+        self.retention = Retention(self.database, self.writer, Keep())
         self.conversations = Conversations(self.database, self.writer)
 
     def close(self) -> None:

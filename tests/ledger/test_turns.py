@@ -1,0 +1,109 @@
+"""What was asked is stored once, and read whole."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from appliance.ledger.turns import unneeded_turns
+from tests.ledger.support import Ledger
+
+pytestmark = pytest.mark.anyio
+
+Said = list[dict[str, Any]]
+SYSTEM = {"role": "system", "content": "You are brief."}
+
+
+def chat(turns: int, size: int = 500) -> Said:
+    """A conversation of so many questions, each about `size` characters long."""
+    said: Said = [SYSTEM]
+    for n in range(turns):
+        said.append({"role": "user", "content": f"question {n} ".ljust(size, "q")})
+        said.append({"role": "assistant", "content": f"answer {n} ".ljust(size, "a")})
+    return said[:-1]
+
+
+def count(ledger: Ledger, table: str) -> int:
+    with closing(sqlite3.connect(ledger.file)) as database:
+        found: int = database.execute(f"select count(*) from {table}").fetchone()[0]
+    return found
+
+
+def bytes_of_parts(ledger: Ledger) -> int:
+    with closing(sqlite3.connect(ledger.file)) as database:
+        found: int = database.execute("select sum(length(content)) from part").fetchone()[0]
+    return found
+
+
+async def input_of(ledger: Ledger, request_id: str) -> Any:
+    detail = await ledger.queries.request(request_id, owner=None)
+    assert detail is not None
+    assert detail.generation is not None
+    return detail.generation.input
+
+
+async def test_a_chat_grows_by_what_is_new_and_every_request_is_read_whole(ledger: Ledger) -> None:
+    asked = {n: ledger.record(asked={"input": chat(n)}) for n in range(1, 41)}
+    await ledger.writer.drained()
+
+    assert count(ledger, "part") == count(ledger, "turn") == len(chat(40))
+    assert bytes_of_parts(ledger) < 80 * 600  # and not 40 * 40 * 600
+    for n in (1, 2, 40):
+        assert await input_of(ledger, asked[n]) == chat(n)
+
+
+async def test_a_message_that_is_said_in_two_chats_is_one_part(ledger: Ledger) -> None:
+    hello, bye = ({"role": "user", "content": text} for text in ("hello", "bye"))
+    first = ledger.record(asked={"input": [SYSTEM, hello, bye]})
+    second = ledger.record(asked={"input": [bye, hello]})
+    again = ledger.record(asked={"input": [bye, hello]})
+
+    assert await input_of(ledger, first) == [SYSTEM, hello, bye]
+    assert await input_of(ledger, second) == [bye, hello] == await input_of(ledger, again)
+    assert (count(ledger, "part"), count(ledger, "turn")) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a raw prompt",
+        "",
+        [{"role": "user", "content": ""}],
+        [{"role": "user", "content": "same"}, {"role": "user", "content": "same"}],
+        [{"role": "assistant", "content": "", "tool_calls": [{"id": "1", "arguments": "{}"}]}],
+    ],
+)
+async def test_any_input_is_read_as_it_was_said(ledger: Ledger, said: Any) -> None:
+    assert await input_of(ledger, ledger.record(asked={"input": said})) == said
+
+
+async def test_a_row_of_the_view_reads_like_any_other_in_plain_sql(ledger: Ledger) -> None:
+    ledger.record(key_name="anna", asked={"input": chat(2, size=1)})
+    await ledger.writer.drained()
+    with closing(sqlite3.connect(ledger.file)) as database:
+        found = database.execute(
+            "select key_name, json_array_length(input), input ->> '$[1].content', output "
+            "from generation join request on request.id = request_id "
+            "where input like '%question 1%'"
+        ).fetchall()
+    assert found == [("anna", 4, "question 0 ", "A book that remembers.")]
+
+
+async def test_what_is_deleted_by_hand_leaves_turns_that_the_sweep_finds(ledger: Ledger) -> None:
+    kept = ledger.record(asked={"input": chat(2)})
+    ledger.record(asked={"input": chat(5)})
+    await ledger.writer.drained()
+    with closing(sqlite3.connect(ledger.file)) as database:
+        database.execute("pragma foreign_keys = on")
+        database.execute("delete from request where id <> ?", (kept,))
+        database.commit()
+
+    with ledger.database.reading() as session:
+        assert len(unneeded_turns(session, 10)) == 1
+    assert await ledger.retention.sweep() == 0
+
+    assert count(ledger, "turn") == count(ledger, "part") == len(chat(2))
+    assert await input_of(ledger, kept) == chat(2)
