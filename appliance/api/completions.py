@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -10,8 +12,10 @@ from appliance.api.errors import envelope
 from appliance.api.openai_answers import ChatWire, CompletionWire
 from appliance.api.openai_schemas import ChatCompletionRequest, CompletionRequest
 from appliance.api.parts import ApiParts
-from appliance.api.streams import EventStream, admitted, encoded, while_connected
+from appliance.api.streams import while_connected
+from appliance.api.waiting import streamed
 from appliance.api.whole import whole
+from appliance.domain import Admitted
 from appliance.gateway.context import Origin
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
@@ -59,7 +63,10 @@ async def _answer(
         model = adapter or answer.admitted.model
         said = wire(request_id, model, choices=wish.choices).whole(answer)
         return JSONResponse(said, headers=cache_header(answer.admitted))
-    first = await admitted(request, events)
-    model = adapter or first.model
-    encoder = wire(request_id, model, choices=wish.choices, include_usage=body.include_usage)
-    return EventStream(encoded(request, events, encoder, envelope), cache_header(first))
+
+    def encoder(first: Admitted) -> ChatWire | CompletionWire:
+        model = adapter or first.model
+        return wire(request_id, model, choices=wish.choices, include_usage=body.include_usage)
+
+    place = partial(parts.gateway.place, request_id, caller)
+    return await streamed(request, events, encoder, envelope, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -13,8 +13,9 @@ from appliance.api.caching import cache_header, may_use_cache
 from appliance.api.formats import FormatFields
 from appliance.api.parts import ApiParts
 from appliance.api.sampling import SamplingFields
-from appliance.api.streams import EventStream, admitted, data, encoded, while_connected
+from appliance.api.streams import data, while_connected
 from appliance.api.thinking import ThinkingFields
+from appliance.api.waiting import streamed
 from appliance.api.whole import whole
 from appliance.domain import (
     Event,
@@ -48,7 +49,12 @@ class GenerateRequest(SamplingFields, FormatFields, ThinkingFields):
     raw: bool = Field(False, description="Continue the prompt as it is, without chat template.")
     enable_thinking: bool | None = Field(None, description="Let a thinking model think first.")
 
-    def generation_request(self, adapter: str | None = None) -> GenerationRequest:
+    def generation_request(
+        self, adapter: str | None = None, most: int | None = None
+    ) -> GenerationRequest:
+        """`most` is what the key allows: an answer's length that was left out is no longer."""
+        if most is not None and "max_tokens" not in self.model_fields_set:
+            self.max_tokens = min(self.max_tokens, most)
         return GenerationRequest(
             prompt=self.prompt if self.raw else (Message("user", self.prompt),),
             sampling=self.sampling(),
@@ -88,7 +94,7 @@ def router(parts: ApiParts) -> APIRouter:
     ) -> Response | GenerateResponse:
         """Answer one prompt. 422 for bad input, 403 for a bad key, 429 or 503 with Retry-After."""
         adapter = parts.check_model(body.model)
-        wish = body.generation_request(adapter)
+        wish = body.generation_request(adapter, caller.max_tokens)
         request_id, use_cache = record_of(request).id, may_use_cache(request)
         events = parts.gateway.run(
             wish,
@@ -98,7 +104,8 @@ def router(parts: ApiParts) -> APIRouter:
             origin=Origin(dialect="generate"),
         )
         if body.stream:
-            return await _streamed(request, events)
+            place = partial(parts.gateway.place, request_id, caller)
+            return await streamed(request, events, lambda _: _GenerateWire(), _error, place)
         answer = await while_connected(request, whole(events))
         response.headers.update(cache_header(answer.admitted))
         return GenerateResponse(
@@ -110,12 +117,6 @@ def router(parts: ApiParts) -> APIRouter:
         )
 
     return routes
-
-
-async def _streamed(request: Request, events: AsyncGenerator[Event, None]) -> Response:
-    first = await admitted(request, events)
-    chunks = encoded(request, events, _GenerateWire(), _error)
-    return EventStream(chunks, cache_header(first))
 
 
 class _GenerateWire:

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
-from appliance.domain import Admitted, Event
+from appliance.domain import Event
 from appliance.errors import ApplianceError
 from appliance.gateway.http import record_of
 
@@ -47,14 +47,6 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         watcher.cancel()
         task.cancel()
         await asyncio.gather(task, watcher, return_exceptions=True)
-
-
-async def admitted(request: Request, events: AsyncGenerator[Event, None]) -> Admitted:
-    """The first event, while a refusal still has a status code."""
-    first = await while_connected(request, anext(events))
-    if not isinstance(first, Admitted):
-        raise TypeError(f"the gateway began with {first!r}")
-    return first
 
 
 def data(payload: object) -> bytes:

@@ -23,7 +23,7 @@ class Admission:
 
     def __init__(self, engine: Engine, limits: RateLimits) -> None:
         self._engine = engine
-        self._limits = limits
+        self.limits = limits
         self._settling: set[asyncio.Task[None]] = set()
         self.revocations = Revocations()
 
@@ -36,9 +36,9 @@ class Admission:
         """
         caller = asked.caller
         check_permitted(asked.request, caller, asked.origin, self._engine.status.facts)
-        with self.revocations.watched(caller.key_id) as interrupt, self._limits.at_once(caller):
-            await self._limits.check(caller)
-            reservation = await self._limits.reserve(caller, _expected(asked))
+        with self.revocations.watched(caller.key_id) as interrupt, self.limits.at_once(caller):
+            await self.limits.check(caller)
+            reservation = await self.limits.reserve(caller, _expected(asked))
             try:
                 yield interrupt
             except asyncio.CancelledError:
@@ -50,7 +50,7 @@ class Admission:
                 self._settle(reservation, _used(asked))
 
     def _settle(self, reservation: Reservation, used: int) -> None:
-        task = asyncio.ensure_future(self._limits.settle(reservation, used))
+        task = asyncio.ensure_future(self.limits.settle(reservation, used))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 

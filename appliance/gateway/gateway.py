@@ -23,6 +23,7 @@ from appliance.engine.status import Engine
 from appliance.errors import ApplianceError, NotFound
 from appliance.gateway.account import Account
 from appliance.gateway.admission import Admission
+from appliance.gateway.allowance import Allowance
 from appliance.gateway.asked import Asked
 from appliance.gateway.bookkeeping import Bookkeeping
 from appliance.gateway.cache import AnswerCache, cache_key
@@ -117,6 +118,10 @@ class Gateway:
     def revocations(self) -> Revocations:
         """What is under way by key; somebody must `watch` for keys that are revoked."""
         return self._admission.revocations
+
+    async def allowances(self, caller: Caller) -> list[Allowance]:
+        """What is left of each limit that the caller has."""
+        return await self._admission.limits.allowances(caller)
 
     def place(self, request_id: str, caller: Caller) -> Place | None:
         """Where the caller's own request stands in the queue; None when it does not wait there."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.gateway import allowance
+from appliance.gateway.allowance import Allowance
 from appliance.gateway.identity import Caller, Connection, Identity, SessionClaim
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
@@ -34,12 +36,14 @@ class RequestRecord:
     key_name: str | None = None
     error: str | None = None
     status: int | None = None
+    caller: Caller | None = None
 
 
 class Recording:
     """Middleware: our `X-Request-ID` on every response, one `request` row for each but static.
 
-    `watch` is told of each that has a row, when it is over.
+    `watch` is told of each that has a row, when it is over. `allowances` tells what is left of a
+    caller's limits, for the answers to what they send.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class Recording:
         *,
         ledger: Recorder,
         watch: Callable[[RequestSeen], None] | None = None,
+        allowances: Callable[[Caller], Awaitable[list[Allowance]]] | None = None,
     ) -> None:
         self.app = app
+        self._allowances = allowances
         self._ledger = ledger
         self._watch = watch
 
@@ -75,7 +81,7 @@ class Recording:
         started = time.perf_counter()
         self._open(record, scope)
         try:
-            await self.app(scope, receive, _marked(record, send))
+            await self.app(scope, receive, self._limited(record, scope, send))
         except BaseException as error:
             record.error = record.error or type(error).__name__
             raise
@@ -88,6 +94,21 @@ class Recording:
                 error=record.error,
             )
             self._tell(record, scope, time.perf_counter() - started)
+
+    def _limited(self, record: RequestRecord, scope: Scope, send: Send) -> Send:
+        """Marked, and with what is left of the caller's limits where something was asked for."""
+        send, allowances = _marked(record, send), self._allowances
+        if scope["method"] != "POST" or allowances is None:
+            return send
+
+        async def send_limited(message: Message) -> None:
+            if message["type"] == "http.response.start" and record.caller is not None:
+                left = allowance.headers(await allowances(record.caller))
+                more = [(name.encode(), value.encode()) for name, value in left.items()]
+                message["headers"] = [*message.get("headers", ()), *more]
+            await send(message)
+
+        return send_limited
 
     def _tell(self, record: RequestRecord, scope: Scope, seconds: float) -> None:
         if self._watch is not None:
@@ -152,7 +173,8 @@ async def identify(
         session=session(request),
     )
     caller = await identity.identify(connection)
-    record_of(request).key_name = caller.name
+    record = record_of(request)
+    record.key_name, record.caller = caller.name, caller
     if request.headers.get(LOG_CONTENT_HEADER, "").strip().lower() in ("off", "metadata"):
         return replace(caller, log_content="metadata")
     return caller
