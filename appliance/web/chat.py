@@ -9,23 +9,22 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Query, Response
 from fastapi.responses import PlainTextResponse
 
 from appliance.errors import InvalidRequest
 from appliance.ledger.views import ConversationDetail
+from appliance.web import presets
 from appliance.web.chat_asking import at_rest, check_prompt, put_question
+from appliance.web.chat_files import files_of
 from appliance.web.chat_list import chat_list
 from appliance.web.chat_messages import bubble, title_of
 from appliance.web.chat_settings import Tuning, TuningDep
 from appliance.web.chat_tree import branch
 from appliance.web.chat_views import (
     CHAT,
-    CHAT_LIST,
-    CHATS,
     MESSAGE,
-    ChatListView,
-    ChatsView,
+    Begun,
     ChatView,
     chat_view,
     context_use,
@@ -41,32 +40,36 @@ MAX_PROMPT_CHARACTERS = 400_000
 router = APIRouter(route_class=PageRoute)
 Prompt = Annotated[str, Form(max_length=MAX_PROMPT_CHARACTERS)]
 Flag = Annotated[bool, Form()]
+Files = Annotated[tuple[str, ...], Form()]
 
 
 @router.get("/")
-async def blank(page: PageDep, temporary: bool = False, prompt: str = "") -> Response:
-    """A new chat. A temporary one is never written down."""
-    return page.render(CHAT, await chat_view(page, temporary=temporary, prompt=prompt))
+async def blank(
+    page: PageDep,
+    assistant: str = "",
+    temporary: bool = False,
+    prompt: str = "",
+    attachment: Annotated[tuple[str, ...], Query()] = (),
+) -> Response:
+    """A new chat, perhaps with an assistant. A temporary one is never written down."""
+    begun = Begun(prompt, attachment, assistant, temporary)
+    return page.render(CHAT, await chat_view(page, begun=begun))
 
 
 @router.get("/chat/{conversation_id}")
 async def opened(
-    page: PageDep, conversation_id: str, before: str | None = None, prompt: str = ""
+    page: PageDep,
+    conversation_id: str,
+    before: str | None = None,
+    prompt: str = "",
+    attachment: Annotated[tuple[str, ...], Query()] = (),
 ) -> Response:
     """The chat; for htmx, with `before`, only the messages that come before that one."""
     found = await _found(page, conversation_id)
     if before is not None and page.wants_fragment:
         return page.render(CHAT, await earlier_view(page, found, before), block="turns")
-    return page.render(CHAT, await chat_view(page, found, before=before, prompt=prompt))
-
-
-@router.get("/chats")
-async def chats(page: PageDep, before: str | None = None, q: str = "") -> Response:
-    """All chats, last used first, or those in which something was said."""
-    listed = await chat_list(page, before=before, search=q)
-    if page.wants_fragment:
-        return page.render(CHAT_LIST, ChatListView(chats=listed))
-    return page.render(CHATS, ChatsView(chats=listed))
+    view = await chat_view(page, found, before=before, begun=Begun(prompt, attachment))
+    return page.render(CHAT, view)
 
 
 @router.post("/chat")
@@ -76,6 +79,8 @@ async def begin(
     prompt: Prompt = "",
     thinking: Flag = False,
     temporary: Flag = False,
+    assistant: Annotated[str, Form()] = "",
+    attachment: Files = (),
 ) -> Response:
     """The first question makes the conversation."""
     check_prompt(prompt)
@@ -88,8 +93,10 @@ async def begin(
         sampling=dict(tuning.sampling),
         thinking=thinking,
         thinking_budget=tuning.thinking_budget,
+        assistant=(await presets.found(page, assistant)).id if assistant else None,
     )
-    await put_question(page, await store.get(made.id, owner), prompt, None)
+    begun = await store.get(made.id, owner)
+    await put_question(page, begun, prompt, None, files=attachment)
     place = f"/chat/{made.id}"
     if not page.wants_fragment:
         return page.redirect(place)
@@ -106,6 +113,7 @@ async def ask(
     prompt: Prompt = "",
     thinking: Flag = False,
     parent: Annotated[str, Form()] = "",
+    attachment: Files = (),
 ) -> Response:
     """Asks after the message `parent`, the last one that the reader sees."""
     check_prompt(prompt)
@@ -114,13 +122,16 @@ async def ask(
         conversation_id, page.caller.name, thinking=thinking
     )
     found.conversation.thinking = thinking
-    question, answer = await put_question(page, found, prompt, _parent(found, parent))
+    question, answer = await put_question(
+        page, found, prompt, _parent(found, parent), files=attachment
+    )
     if not page.wants_fragment:
         return page.redirect(f"/chat/{conversation_id}#{answer.id}")
+    files = await files_of(page, (question,))
     view = ChatView(
         conversation=found.conversation,
         temporary=page.parts.chats.is_temporary(conversation_id),
-        bubbles=(bubble(question), bubble(answer)),
+        bubbles=(bubble(question, files=files.get(question.id, ())), bubble(answer)),
         earlier=None,
         leaf=answer.id,
         chats=await chat_list(page),

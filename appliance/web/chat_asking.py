@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from appliance.domain import GenerationRequest, Message, Sampling
-from appliance.errors import InvalidRequest
+from appliance.errors import InvalidRequest, NotFound
 from appliance.gateway.context import Origin
 from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail
-from appliance.web import chat_title
+from appliance.web import chat_title, presets
+from appliance.web.chat_files import files_of, send_with
 from appliance.web.chat_messages import for_model, keeper
 from appliance.web.chat_settings import Tuning
 from appliance.web.chat_tree import branch
@@ -25,17 +26,28 @@ GO_ON = (
 )
 CONTINUES = "continue_final_message"
 Shown = tuple[ConversationMessage, ...]
+Prompt = tuple[Message, ...]
 
 
 async def put_question(
-    page: Page, found: ConversationDetail, prompt: str, parent_id: str | None
+    page: Page,
+    found: ConversationDetail,
+    prompt: str,
+    parent_id: str | None,
+    *,
+    files: Sequence[str] = (),
+    like: str | None = None,
 ) -> tuple[ConversationMessage, ConversationMessage]:
-    """Writes down the question after `parent_id` and an empty answer, and sets that going."""
+    """Writes down the question after `parent_id` and an empty answer, and sets that going.
+
+    It comes with the drafts named by `files`, and with the files of the question `like`.
+    """
     place = found.conversation.id
     store = page.parts.chats.of(place)
     question = await store.add_message(
         place, page.caller.name, role="user", content=prompt.strip(), parent_id=parent_id
     )
+    await send_with(page, question, files, like=like)
     shown = (*branch(found.messages, parent_id), question) if parent_id else (question,)
     return question, await put_answer(page, found.conversation, shown)
 
@@ -51,7 +63,7 @@ async def put_answer(page: Page, conversation: Conversation, shown: Shown) -> Co
         status="streaming",
         request_id=page.request_id,
     )
-    start_answer(page, conversation, shown, answer)
+    await start_answer(page, conversation, shown, answer)
     return answer
 
 
@@ -62,7 +74,7 @@ async def again(
     await page.parts.chats.of(conversation.id).update_message(
         answer.id, page.caller.name, status="streaming", error="", request_id=page.request_id
     )
-    start_answer(page, conversation, shown, answer)
+    await start_answer(page, conversation, shown, answer)
 
 
 async def go_on(
@@ -72,11 +84,11 @@ async def go_on(
     await page.parts.chats.of(conversation.id).update_message(
         answer.id, page.caller.name, status="streaming", error="", request_id=page.request_id
     )
-    run = start_answer(page, conversation, shown, answer, goes_on=True)
+    run = await start_answer(page, conversation, shown, answer, goes_on=True)
     run.text, run.reasoning = answer.content, answer.reasoning or ""
 
 
-def start_answer(
+async def start_answer(
     page: Page,
     conversation: Conversation,
     shown: Shown,
@@ -87,10 +99,11 @@ def start_answer(
     """`shown` are the messages before the answer; with `goes_on` it has a beginning already."""
     chat_title.give_way(page, conversation.id)
     store = page.parts.chats.of(conversation.id)
-    then = None if goes_on else _afterwards(page, conversation, shown)
+    prompt = await _prompt(page, conversation, (*shown, answer) if goes_on else shown)
+    then = None if goes_on else _afterwards(page, conversation, prompt)
     return page.parts.runs.start(
         answer.id,
-        _request(page, conversation, (*shown, answer) if goes_on else shown, goes_on=goes_on),
+        await _request(page, conversation, prompt, goes_on=goes_on),
         page.caller,
         request_id=page.request_id,
         keep=keeper(store, answer, page.caller.name, then),
@@ -104,35 +117,55 @@ def start_answer(
 
 
 def _afterwards(
-    page: Page, conversation: Conversation, shown: Shown
+    page: Page, conversation: Conversation, prompt: Prompt
 ) -> Callable[[Run], Awaitable[None]] | None:
     """The small demo model cannot find a name, and a temporary chat needs none."""
     wanted = page.parts.chat_titles and not page.frame.demo
     if not wanted or conversation.title_by != "prompt":
         return None
-    return chat_title.naming(page, conversation.id, shown)
+    return chat_title.naming(page, conversation.id, prompt)
 
 
-def _request(
-    page: Page, conversation: Conversation, shown: Shown, *, goes_on: bool
+async def _prompt(page: Page, conversation: Conversation, shown: Shown) -> Prompt:
+    """What the model reads: who it is, what it was told for this chat, and the turns."""
+    known = await assistant_of(page, conversation)
+    told = (known.instructions if known else "", conversation.system_prompt or "")
+    system = "\n\n".join(filter(None, told))
+    turns = for_model(shown, await files_of(page, shown))
+    return (Message("system", system), *turns) if system else turns
+
+
+async def assistant_of(page: Page, conversation: Conversation) -> presets.Known | None:
+    """The assistant of this chat; None also when it was deleted since."""
+    if conversation.assistant is None:
+        return None
+    try:
+        return await presets.found(page, conversation.assistant)
+    except NotFound:
+        return None
+
+
+async def _request(
+    page: Page, conversation: Conversation, prompt: Prompt, *, goes_on: bool
 ) -> GenerationRequest:
     facts, tuning = page.parts.engine.status.facts, Tuning.of(conversation)
     thinks = facts is not None and facts.thinking
-    system = (Message("system", tuning.system_prompt),) if tuning.system_prompt else ()
-    prompt = (*system, *for_model(shown))
     within = goes_on and facts is not None and CONTINUES in facts.capabilities
     if goes_on and not within:
         prompt = (*prompt, Message("user", GO_ON))
+    sampling = tuning.wish()
+    if sampling.temperature is None and (known := await assistant_of(page, conversation)):
+        sampling = replace(sampling, temperature=known.temperature)
     return GenerationRequest(
         prompt=prompt,
-        sampling=_limited(page, tuning.wish(), prompt),
+        sampling=_limited(page, sampling, prompt),
         enable_thinking=bool(conversation.thinking) and not goes_on if thinks else None,
         thinking_budget=tuning.thinking_budget if thinks and conversation.thinking else None,
         continue_final_message=within,
     )
 
 
-def _limited(page: Page, sampling: Sampling, prompt: tuple[Message, ...]) -> Sampling:
+def _limited(page: Page, sampling: Sampling, prompt: Prompt) -> Sampling:
     """The demo model often finds no end, so its answers get one, where that surely fits."""
     facts = page.parts.engine.status.facts
     if facts is None or not page.frame.demo or sampling.max_tokens is not None:

@@ -33,7 +33,7 @@ async def edit(
     """Asks a question of before in other words."""
     check_prompt(prompt)
     found, message = await _message(page, conversation_id, message_id, "user")
-    question, _ = await put_question(page, found, prompt, message.parent_id)
+    question, _ = await put_question(page, found, prompt, message.parent_id, like=message.id)
     return await _chat(page, conversation_id, question.id)
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, File, Form, Response, UploadFile
 from appliance.errors import InvalidRequest
 from appliance.web import chat_export, chat_import, chat_title
 from appliance.web.chat import stop
+from appliance.web.chat_list import CHAT_LIST, CHATS, ChatListView, ChatsView, chat_list
 from appliance.web.chat_settings import TuningDep
 from appliance.web.chat_views import CHAT, chat_view
 from appliance.web.page import PageDep, PageRoute
@@ -18,6 +19,15 @@ MAX_FOLDER_LENGTH = 60
 TITLE_WAIT_SECONDS = 60.0
 router = APIRouter(route_class=PageRoute)
 Text = Annotated[str, Form()]
+
+
+@router.get("/chats")
+async def chats(page: PageDep, before: str | None = None, q: str = "") -> Response:
+    """All chats, last used first, or those in which something was said."""
+    listed = await chat_list(page, before=before, search=q)
+    if page.wants_fragment:
+        return page.render(CHAT_LIST, ChatListView(chats=listed))
+    return page.render(CHATS, ChatsView(chats=listed))
 
 
 @router.post("/chat/{conversation_id}/rename")

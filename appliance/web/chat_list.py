@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from appliance.domain import Phrase
+from appliance.ledger.tables_chat import Conversation
 from appliance.ledger.views import ConversationRow
 from appliance.web.page import Page
 
+CHATS = "chats.html"
+CHAT_LIST = "chat_list.html"
 RECENT_CHATS = 40
 PINNED = Phrase("Pinned")
 AGES = (
@@ -42,6 +45,18 @@ class ChatList:
     @property
     def folders(self) -> tuple[str, ...]:
         return tuple(group.folder for group in self.groups if group.folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatsView:
+    chats: ChatList
+    conversation: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatListView:
+    chats: ChatList
+    conversation: Conversation | None = None
 
 
 async def chat_list(page: Page, *, before: str | None = None, search: str = "") -> ChatList:

@@ -11,8 +11,11 @@ from markupsafe import Markup
 
 from appliance.domain import Message, Phrase
 from appliance.errors import ContextExceeded
+from appliance.ledger.tables_assistants import Attachment
 from appliance.ledger.tables_chat import ConversationMessage, MessageStatus
 from appliance.web import markdown
+from appliance.web.attachments import with_files
+from appliance.web.chat_files import Files
 from appliance.web.chat_store import ChatStore
 from appliance.web.chat_tree import ALONE, Place
 from appliance.web.run import Keep, Run, State
@@ -53,9 +56,15 @@ class Bubble:
     thinking_ms: float | None
     tokens: int | None
     rate: float | None
+    files: tuple[Attachment, ...]
 
 
-def bubble(message: ConversationMessage, run: Run | None = None, place: Place = ALONE) -> Bubble:
+def bubble(
+    message: ConversationMessage,
+    run: Run | None = None,
+    place: Place = ALONE,
+    files: tuple[Attachment, ...] = (),
+) -> Bubble:
     """The message, with what `run` has said since it was last written down."""
     text, reasoning, status, error = _newest(message, run)
     problem, code = _read_problem(error)
@@ -77,13 +86,16 @@ def bubble(message: ConversationMessage, run: Run | None = None, place: Place = 
         thinking_ms=message.thinking_ms,
         tokens=message.completion_tokens,
         rate=message.tokens_per_second,
+        files=files,
     )
 
 
-def for_model(messages: Sequence[ConversationMessage]) -> tuple[Message, ...]:
+def for_model(messages: Sequence[ConversationMessage], files: Files) -> tuple[Message, ...]:
     """The whole conversation as a prompt; answers that never began are left out."""
     return tuple(
-        Message("user" if message.role == "user" else "assistant", message.content)
+        Message("user", with_files(message.content, files.get(message.id, ())))
+        if message.role == "user"
+        else Message("assistant", message.content)
         for message in messages
         if message.content
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, Unpack
 
 from appliance.domain import Role
@@ -13,8 +14,11 @@ from appliance.ledger.conversation_changes import (
 )
 from appliance.ledger.conversation_memory import PassingConversations
 from appliance.ledger.conversations import Conversations
+from appliance.ledger.tables_assistants import Attachment
 from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail
+
+Held = tuple[Attachment, ...]
 
 
 class ChatStore(Protocol):
@@ -52,6 +56,7 @@ class Chats:
     def __init__(self, kept: Conversations) -> None:
         self.kept = kept
         self._passing = PassingConversations()
+        self._files: dict[str, dict[str, Held]] = {}
 
     def of(self, conversation_id: str) -> ChatStore:
         return self._passing if self.is_temporary(conversation_id) else self.kept
@@ -62,3 +67,12 @@ class Chats:
     def new(self, *, temporary: bool) -> ChatStore:
         """Where a new conversation is to be made."""
         return self._passing if temporary else self.kept
+
+    def hold_files(self, conversation_id: str, message_id: str, files: Held) -> None:
+        """Keeps the files of a temporary chat's question, as long as there is that chat."""
+        self._files = {name: held for name, held in self._files.items() if name in self._passing}
+        if files:
+            self._files.setdefault(conversation_id, {})[message_id] = files
+
+    def held_files(self, conversation_id: str) -> Mapping[str, Held]:
+        return self._files.get(conversation_id, {})

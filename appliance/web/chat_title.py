@@ -7,13 +7,12 @@ a person has given is never changed.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from appliance.domain import GenerationRequest, Message, Sampling
 from appliance.errors import NotFound
 from appliance.gateway.context import Origin
-from appliance.ledger.tables_chat import ConversationMessage
-from appliance.web.chat_messages import TITLE_LENGTH, for_model
+from appliance.web.chat_messages import TITLE_LENGTH
 from appliance.web.page import Page
 from appliance.web.run import Run
 
@@ -31,13 +30,13 @@ def run_id(conversation_id: str) -> str:
 
 
 def naming(
-    page: Page, conversation_id: str, shown: Sequence[ConversationMessage]
+    page: Page, conversation_id: str, prompt: tuple[Message, ...]
 ) -> Callable[[Run], Awaitable[None]]:
-    """What to do when the answer to the question that ends `shown` is done."""
+    """What to do when the answer to `prompt` is done."""
 
     async def name(run: Run) -> None:
         if run.text:
-            _start(page, conversation_id, (*for_model(shown), Message("assistant", run.text)))
+            _start(page, conversation_id, (*prompt, Message("assistant", run.text)))
 
     return name
 

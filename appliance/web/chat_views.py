@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.errors import NotFound
+from appliance.ledger.tables_assistants import Attachment
 from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail
-from appliance.web import chat_title
+from appliance.web import chat_title, presets
+from appliance.web.chat_asking import assistant_of
+from appliance.web.chat_files import files_of
 from appliance.web.chat_list import ChatList, chat_list
 from appliance.web.chat_messages import Bubble, bubble
 from appliance.web.chat_settings import Tuning
@@ -15,8 +18,6 @@ from appliance.web.chat_tree import branch, places
 from appliance.web.page import Page
 
 CHAT = "chat.html"
-CHATS = "chats.html"
-CHAT_LIST = "chat_list.html"
 MESSAGE = "message.html"
 SHOWN_AT_ONCE = 40  # messages
 
@@ -47,19 +48,21 @@ class ChatView:
     chats: ChatList
     tuning: Tuning
     context: ContextUse | None
+    thinking: bool = False
     prompt: str = ""
+    attached: tuple[Attachment, ...] = ()
+    assistant: presets.Known | None = None
+    assistants: tuple[presets.Known, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatsView:
-    chats: ChatList
-    conversation: None = None
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a form of before has left: words, files, the choice of assistant and of keeping."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatListView:
-    chats: ChatList
-    conversation: Conversation | None = None
+    prompt: str = ""
+    files: tuple[str, ...] = ()
+    assistant: str = ""
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,28 +75,38 @@ class MessageView:
     naming: bool
 
 
+NOTHING_BEGUN = Begun()
+
+
 async def chat_view(
     page: Page,
     found: ConversationDetail | None = None,
     *,
-    temporary: bool = False,
     before: str | None = None,
-    prompt: str = "",
+    begun: Begun = NOTHING_BEGUN,
 ) -> ChatView:
     """The chat, or an empty one. From `before` on everything is shown, and as much before it."""
     conversation = found.conversation if found else None
     shown = branch(found.messages, found.conversation.current_id) if found else ()
     start = _start(shown, before)
+    assistant = await _assistant(page, conversation, begun.assistant)
     return ChatView(
         conversation=conversation,
-        temporary=page.parts.chats.is_temporary(conversation.id) if conversation else temporary,
-        bubbles=_bubbles(page, found, shown[start:]) if found else (),
+        temporary=page.parts.chats.is_temporary(conversation.id)
+        if conversation
+        else begun.temporary,
+        bubbles=await _bubbles(page, found, shown[start:]) if found else (),
         earlier=shown[start].id if start else None,
         leaf=shown[-1].id if shown else None,
         chats=await chat_list(page),
         tuning=Tuning.of(conversation),
         context=context_use(page, shown),
-        prompt=prompt,
+        prompt=begun.prompt,
+        attached=await page.parts.attachments.drafts(begun.files, page.caller.name),
+        # As in this chat so far, else as its assistant likes it.
+        thinking=bool(chooser.thinking if (chooser := conversation or assistant) else False),
+        assistant=assistant,
+        assistants=() if conversation else await presets.listed(page),
     )
 
 
@@ -105,7 +118,7 @@ async def earlier_view(page: Page, found: ConversationDetail, before: str) -> Ch
     return ChatView(
         conversation=found.conversation,
         temporary=False,
-        bubbles=_bubbles(page, found, shown[start:end]),
+        bubbles=await _bubbles(page, found, shown[start:end]),
         earlier=shown[start].id if start else None,
         leaf=None,
         chats=ChatList(()),
@@ -128,7 +141,7 @@ async def message_view(page: Page, conversation_id: str, message_id: str) -> Mes
     message, runs = message_in(found, message_id), page.parts.runs
     naming = runs.get(chat_title.run_id(conversation_id), page.caller.name)
     return MessageView(
-        bubble=_bubbles(page, found, (message,))[0],
+        bubble=(await _bubbles(page, found, (message,)))[0],
         announce=True,
         context=context_use(page, branch(found.messages, message_id)),
         naming=naming is not None and not naming.over,
@@ -148,11 +161,22 @@ def message_in(found: ConversationDetail, message_id: str) -> ConversationMessag
     raise NotFound("This message does not exist.")
 
 
-def _bubbles(
+async def _assistant(
+    page: Page, conversation: Conversation | None, wished: str
+) -> presets.Known | None:
+    if conversation is not None:
+        return await assistant_of(page, conversation)
+    return await presets.found(page, wished) if wished else None
+
+
+async def _bubbles(
     page: Page, found: ConversationDetail, shown: tuple[ConversationMessage, ...]
 ) -> tuple[Bubble, ...]:
     runs, owner, beside = page.parts.runs, page.caller.name, places(found.messages)
-    return tuple(bubble(one, runs.get(one.id, owner), beside[one.id]) for one in shown)
+    files = await files_of(page, shown)
+    return tuple(
+        bubble(one, runs.get(one.id, owner), beside[one.id], files.get(one.id, ())) for one in shown
+    )
 
 
 def _start(shown: tuple[ConversationMessage, ...], before: str | None) -> int:

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 # Names, units and code, which read the same in every language.
 SAME_EVERYWHERE = re.compile(
     r"https?://\S+|(?<!\w)/[\w/]+|sk-appl-|\b(?:AI|API|UTC|KV|IP|Id|SQL|HTTP|Markdown|Python|curl|openai|JavaScript|TypeScript"
-    r"|tokens?|Java|Go|Rust|Kotlin|Swift|PHP|Ruby|Bash|PowerShell|HTML|CSS|English|C|R|p50|p95|ms|s|min|MB"
-    r"|editor|minute|day|second|script|Script-1B|fp32|cpu|owner|lan|GET|POST|B|KB|GB)\b"
+    r"|Ctrl|Enter|Esc|tokens?|Java|Go|Rust|Kotlin|Swift|PHP|Ruby|Bash|PowerShell|HTML|CSS|English|C|R|p50|p95|ms|s|min|MB"
+    r"|JSON|Top-[pk]|Min-p|editor|minute|day|second|script|Script-1B|fp32|cpu|owner|lan|GET|POST|B|KB|GB)\b"
 )
 
 
@@ -20,13 +20,13 @@ class _Words(HTMLParser):
         self._skipped = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style", "code", "pre", "textarea"):
+        if tag in ("script", "style", "code", "pre", "textarea", "kbd"):
             self._skipped += 1
         shown = ("title", "aria-label", "placeholder")
         self.words += [value for name, value in attrs if name in shown and value]
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style", "code", "pre", "textarea"):
+        if tag in ("script", "style", "code", "pre", "textarea", "kbd"):
             self._skipped -= 1
 
     def handle_data(self, data: str) -> None:

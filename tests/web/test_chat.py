@@ -191,16 +191,6 @@ async def test_an_answer_at_its_length_limit_says_so(
     assert "most tokens allowed" in page
 
 
-async def test_only_the_last_answer_can_be_asked_again(
-    site: Site, client: httpx2.AsyncClient
-) -> None:
-    path = await begin(client)
-    first = answer_id(await settled(site, client, path))
-    await client.post(path, data={"prompt": "More"})
-    await settled(site, client, path)
-    assert (await client.post(f"{path}/messages/{first}/retry")).status_code == 400
-
-
 async def test_thinking_is_asked_for_only_when_the_model_can(
     site: Site, client: httpx2.AsyncClient
 ) -> None:
@@ -257,7 +247,7 @@ async def test_the_list_of_all_chats_goes_on(site: Site, client: httpx2.AsyncCli
     for number in range(42):
         await site.parts.conversations.create("owner", title=f"Chat number {number}.")
     first = (await client.get("/chats")).text
-    older = re.search(r'class="button" href="(/chats\?before=[^"]+)"', first)
+    older = re.search(r'href="(/chats\?before=[^"]+)"', first)
     assert older is not None
     assert "number 41." in first
     assert "number 0." not in first
