@@ -34,7 +34,7 @@ from tests.waiting import until
 KEY = "engine-key"
 MODEL = "scripted"
 ANSWER_ID = "scripted-answer"
-FENCED = re.compile(r"(?:<(\w+)>|(```+)\w*)\n(?P<inside>.*?)\n(?:</\1>|\2)", re.DOTALL)
+FENCED = re.compile(r"(?ms)^(?:<(text_*)>|(```+)\w*)\n(?P<inside>.*?)\n(?:</\1>|\2)")
 
 
 class ScriptedEngine:
@@ -72,7 +72,7 @@ class ScriptedEngine:
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _refusal(401, "wrong key")
         prompt = body.get("prompt") or body["messages"][-1]["content"]
-        if fenced := FENCED.match(prompt):
+        if fenced := FENCED.search(prompt):
             prompt = fenced["inside"]
         word, _, rest = prompt.partition(" ")
         if word == "refuse":

@@ -1,7 +1,6 @@
-"""The tasks of the writing assistant and the code helper: data in, prompts out.
+"""The tasks of the writing assistant and the code helper, and what somebody orders of them.
 
-Reads `data/assistants/*.toml` and knows neither pages nor engine. What a person pastes is data:
-it is fenced with a mark that does not occur in it, and the instruction stands after it.
+Reads `data/tasks/*.toml` and knows neither pages nor engine nor prompts.
 """
 
 from __future__ import annotations
@@ -14,32 +13,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from appliance.domain import GenerationRequest, Message, Sampling
-from appliance.engine.config import EngineFacts
 from appliance.errors import InvalidRequest
+from appliance.web.languages import CODE_LANGUAGES, guess_language
+from appliance.web.passage import Passage, choose, normal
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "assistants"
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "tasks"
 MAX_CHARACTERS = 200_000
-AMPLE_ANSWER_TOKENS = 2048
 
 Target = Literal["human", "code"]
 
 # The languages a text can be translated into; each name is a msgid on the page.
 HUMAN_LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "Chinese"}
-_IN_CHINESE = {"en": "英文", "zh": "中文"}
-
-# Name on the page → info string of a fenced block, which is also Pygments' alias.
-CODE_LANGUAGES: Mapping[str, str] = {
-    "Python": "python", "JavaScript": "javascript", "TypeScript": "typescript", "Java": "java",
-    "C": "c", "C++": "cpp", "C#": "csharp", "Go": "go", "Rust": "rust", "Kotlin": "kotlin",
-    "Swift": "swift", "PHP": "php", "Ruby": "ruby", "R": "r", "SQL": "sql", "Bash": "bash",
-    "PowerShell": "powershell", "HTML": "html", "CSS": "css",
-}  # fmt: skip
+IN_CHINESE = {"en": "英文", "zh": "中文"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Task:
-    """One thing an assistant can do. `name` and `hint` are msgids, `prompts` is by language."""
+    """One thing an assistant can do. `name` and `hint` are msgids, `prompts` is by language.
+
+    Each is read once, so that a task equals itself only.
+    """
 
     id: str
     name: str
@@ -47,27 +40,34 @@ class Task:
     temperature: float
     prompts: Mapping[str, str]
     input: Literal["prose", "code"] = "prose"
+    result: Literal["replace", "new", "beside"] = "replace"
     target: Target | None = None
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Assistant:
-    """A page's worth of tasks. `system` and `note` are by language, `tasks` by id."""
+    """A page's worth of tasks by id. `system`, `note` and `around` are by language."""
 
     id: str
     system: Mapping[str, str]
     note: Mapping[str, str]
+    around: Mapping[str, str]
     tasks: Mapping[str, Task]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the reader has asked for, checked: `language` and `target` are names or empty."""
+    """What the reader has asked for, checked: `language` and `target` are names or empty.
+
+    `language` is the one chosen, or the one that the code is in for sure.
+    """
 
     task: Task
-    text: str
+    passage: Passage
     language: str = ""
     target: str = ""
+    think: bool = False
 
 
 @cache
@@ -75,15 +75,21 @@ def load_assistant(name: str, folder: Path = FOLDER) -> Assistant:
     """Read `<folder>/<name>.toml`. A field that is missing or unknown raises at once."""
     content = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
     tasks = [_task(entry) for entry in content["task"]]
-    return Assistant(name, content["system"], content.get("note", {}), {t.id: t for t in tasks})
+    return Assistant(
+        name,
+        content["system"],
+        content.get("note", {}),
+        content["around"],
+        {t.id: t for t in tasks},
+    )
 
 
 def sentences() -> Iterator[tuple[str, str]]:
     """What the pages show of this data, each with the file it comes from, for the catalogue."""
     for path in sorted(FOLDER.glob("*.toml")):
         for task in load_assistant(path.stem).tasks.values():
-            yield task.name, f"data/assistants/{path.name}"
-            yield task.hint, f"data/assistants/{path.name}"
+            yield task.name, f"data/tasks/{path.name}"
+            yield task.hint, f"data/tasks/{path.name}"
     for language in HUMAN_LANGUAGES.values():
         yield language, "appliance/web/tasks.py"
 
@@ -94,23 +100,37 @@ def _task(entry: dict[str, Any]) -> Task:
 
 
 def check_order(
-    assistant: Assistant, *, task: str, text: str, language: str = "", target: str = ""
-) -> Order:
-    """The order, or InvalidRequest whose `param` is the field to mend and whose text says how."""
-    chosen = assistant.tasks.get(task)
-    if chosen is None:
+    assistant: Assistant, *, task: str, text: str, language: str = "", target: str = "",
+    think: bool = False, **chosen: str,
+) -> Order:  # fmt: skip
+    """The order, or InvalidRequest whose `param` is the field to mend and whose text says how.
+
+    `chosen` is what `passage.choose` takes.
+    """
+    wanted = assistant.tasks.get(task)
+    if wanted is None:
         raise InvalidRequest("Choose one of the tasks.", param="task")
-    text = text.replace("\r\n", "\n").strip("\n")
+    text = normal(text)
     if not text.strip():
         raise InvalidRequest("There is nothing to work on yet. Put it in here.", param="text")
+    check_length(text)
+    if language and language not in CODE_LANGUAGES:
+        raise InvalidRequest("Choose one of the languages.", param="language")
+    passage = choose(text, **chosen)
+    if not language and wanted.input == "code":
+        guess = guess_language(text)
+        language = guess.language if guess and guess.sure else ""
+    checked = _check_target(wanted, passage.part, target)
+    return Order(wanted, passage, language, checked, think and wanted.thinking)
+
+
+def check_length(text: str) -> None:
+    """Raises InvalidRequest with the numbers for a text that is too long."""
     if len(text) > MAX_CHARACTERS:
         raise InvalidRequest(
             "This is %(given)s characters long; at most %(allowed)s are allowed. Shorten it.",
             param="text", given=len(text), allowed=MAX_CHARACTERS,
         )  # fmt: skip
-    if language and language not in CODE_LANGUAGES:
-        raise InvalidRequest("Choose one of the languages.", param="language")
-    return Order(chosen, text, language, _check_target(chosen, text, target))
 
 
 def _check_target(task: Task, text: str, target: str) -> str:
@@ -132,53 +152,3 @@ def other_language(text: str) -> str:
     han = len(re.findall(r"[\u3400-\u9fff\U00020000-\U0003ffff]", text))
     latin = len(re.findall(r"[A-Za-z]", text))
     return "en" if han * 2 > latin else "zh"
-
-
-def compose(assistant: Assistant, order: Order, reader: str) -> tuple[Message, ...]:
-    """The turns to send. `reader` is the page's language; anything but zh reads English."""
-    tongue = "zh" if reader.startswith("zh") else "en"
-    target = order.target
-    if order.task.target == "human":
-        target = _IN_CHINESE[target] if tongue == "zh" else HUMAN_LANGUAGES[target]
-    instruction = order.task.prompts[tongue].replace("{target}", target)
-    if order.language and assistant.note:
-        note = assistant.note[tongue].replace("{language}", order.language)
-        instruction = f"{note} {instruction}" if tongue == "en" else f"{note}{instruction}"
-    return (
-        Message("system", assistant.system[tongue]),
-        Message("user", f"{_fenced(order)}\n\n{instruction}"),
-    )
-
-
-def generation_request(
-    assistant: Assistant, order: Order, reader: str, facts: EngineFacts | None
-) -> GenerationRequest:
-    """What to ask of the engine that `facts` describe (None while it is being loaded)."""
-    limit = answer_limit(order.text, facts.context_length) if facts else None
-    return GenerationRequest(
-        prompt=compose(assistant, order, reader),
-        sampling=Sampling(temperature=order.task.temperature, max_tokens=limit),
-        # These tasks are short; where the model can think first, it is told not to.
-        enable_thinking=False if facts and facts.thinking else None,
-    )
-
-
-def answer_limit(text: str, context_length: int) -> int | None:
-    """Most tokens that an answer about `text` needs, so that a small model does not ramble on.
-
-    None, which leaves it to the engine, where the limit and a text of a token a character might
-    not fit into the context together: a limit must never be the reason for a refusal.
-    """
-    limit = max(AMPLE_ANSWER_TOKENS, 2 * len(text))
-    return limit if len(text) + limit + 512 <= context_length else None
-
-
-def _fenced(order: Order) -> str:
-    if order.task.input == "code":
-        longest = max(map(len, re.findall(r"`+", order.text)), default=0)
-        fence = "`" * max(3, longest + 1)
-        return f"{fence}{CODE_LANGUAGES.get(order.language, '')}\n{order.text}\n{fence}"
-    tag = "text"
-    while f"{tag}>" in order.text:
-        tag += "_"
-    return f"<{tag}>\n{order.text}\n</{tag}>"

@@ -7,15 +7,14 @@ from pygments.lexers import get_lexer_by_name
 
 from appliance.errors import InvalidRequest
 from appliance.web.i18n import translations
+from appliance.web.languages import CODE_LANGUAGES
+from appliance.web.prompts import answer_limit, compose
 from appliance.web.tasks import (
-    CODE_LANGUAGES,
     HUMAN_LANGUAGES,
     MAX_CHARACTERS,
     Assistant,
     Task,
-    answer_limit,
     check_order,
-    compose,
     load_assistant,
     other_language,
 )
