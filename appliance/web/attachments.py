@@ -36,7 +36,7 @@ class AttachView:
 @router.post("/attachments")
 async def attach(page: PageDep) -> Response:
     """Reads the form's `files`, or drops its `remove`; answers with the drafts there are now."""
-    _check_length(page)
+    check_length(page)
     limits = {"max_files": MAX_FILES + 1, "max_fields": 100, "max_part_size": 4_000_000}
     async with page.request.form(**limits) as form:
         attached = await _drafts(page, form)
@@ -82,7 +82,8 @@ def _fenced(file: Attachment) -> str:
     return f'<{tag} name="{name}">\n{file.text}\n</{tag}>'
 
 
-def _check_length(page: Page) -> None:
+def check_length(page: Page) -> None:
+    """Refuses a form that is too long before any of it is read. Raises InvalidRequest."""
     length = page.request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_UPLOAD_BYTES:
         raise InvalidRequest(

@@ -146,7 +146,8 @@ async def known_page(request: Request) -> Page:
     if caller.assistants is not None and request.url.path != "/assistants":
         # Such a key is handed to strangers: it must not show one visitor what another has asked.
         raise PermissionDenied(
-            "This key is for talking to certain assistants only. They stand on the page /assistants."
+            "This key is for talking to certain assistants only. They stand on the page "
+            "/assistants."
         )
     return Page(request, parts, caller)
 

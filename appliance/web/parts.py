@@ -24,6 +24,7 @@ from appliance.ledger.drafts import Drafts
 from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
+from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
 from appliance.web.chat_store import Chats
 from appliance.web.frame import Logged
@@ -97,6 +98,7 @@ class WebParts:
     engine: Engine
     queries: Queries
     history: History
+    mine: Mine
     elsewhere: Elsewhere
     keys: KeyStore
     conversations: Conversations
@@ -114,7 +116,7 @@ class WebParts:
     language: str = "auto"
     demo_model: str = ""
     version: str = ""
-    logged: Logged = Logged()
+    logged: Logged = field(default_factory=Logged)
     chat_titles: bool = True
     talks: Talks = field(default_factory=Talks)
     login_tries: WrongKeys = field(default_factory=WrongKeys)
