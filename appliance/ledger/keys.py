@@ -17,6 +17,7 @@ from appliance.errors import InvalidRequest, NotFound
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
 from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, taken
+from appliance.ledger.key_usage import KeyUsage
 from appliance.ledger.secret import SECRET_PREFIX, SHOWN_CHARACTERS, hash_of, new_secret
 from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
@@ -25,12 +26,13 @@ TOUCH_INTERVAL_SECONDS = 60.0
 
 
 class KeyStore:
-    """Makes, finds, changes and revokes keys."""
+    """Makes, finds, changes and revokes keys; `usage` tells what they were used for."""
 
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
         self._writer = writer
         self._touched: dict[str, float] = {}
+        self.usage = KeyUsage(database, writer)
 
     async def create(self, name: str, **fields: Unpack[KeyFields]) -> tuple[ApiKey, str]:
         """Makes a key; returns it with its secret, which cannot be had again.
