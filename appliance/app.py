@@ -49,6 +49,7 @@ from appliance.ledger.drafts import Drafts
 from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
+from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
@@ -188,6 +189,7 @@ def _web_parts(
         engine=parts.engine,
         queries=queries,
         history=History(parts.database, parts.writer),
+        mine=Mine(parts.database, parts.writer),
         elsewhere=Elsewhere(EngineClient(parts.http), parts.recorder, keep_content=keep),
         logged=Logged(keep, settings.retention_days),
         keys=parts.keys,

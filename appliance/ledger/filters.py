@@ -111,9 +111,13 @@ def _of_generation(chosen: Selection) -> Iterator[ColumnElement[bool]]:
 
 def _generation(*narrower: ColumnElement[bool]) -> ColumnElement[bool]:
     own = col(GenerationStored.request_id) == RequestRecord.id
-    return Select(col(GenerationStored.request_id)).where(own, *narrower).exists()
+    query: Any = Select(col(GenerationStored.request_id)).where(own, *narrower)
+    found: ColumnElement[bool] = query.correlate(RequestRecord).exists()
+    return found
 
 
 def _rated(thumb: Thumb) -> ColumnElement[bool]:
     own = col(Feedback.request_id) == RequestRecord.id
-    return Select(col(Feedback.id)).where(own, rated(thumb)).exists()
+    query: Any = Select(col(Feedback.id)).where(own, rated(thumb))
+    found: ColumnElement[bool] = query.correlate(RequestRecord).exists()
+    return found

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, delete
 from sqlmodel import Session, col, select
 
 from appliance.errors import InvalidRequest, NotFound
+from appliance.ledger.charts import Charts, charts
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.filters import Selection
 from appliance.ledger.find import Found, find
 from appliance.ledger.ids import new_id
+from appliance.ledger.offered import offered
+from appliance.ledger.preferences import Pair, pairs
 from appliance.ledger.queries import MAX_PAGE, rows_of
+from appliance.ledger.selected import Selected, selected
 from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.tables_feedback import Feedback, SavedView
 from appliance.ledger.views import RequestRow
@@ -58,6 +62,18 @@ class History:
             return HistoryPage(rows_of(session, found.ids), found.next_before, found.complete)
 
         return await self._fresh(read)
+
+    def selected(self, chosen: Selection, most: int | None = None) -> AsyncIterator[Selected]:
+        """The generations of a selection whole, newest first, at most `most`."""
+        return selected(self._database, self._writer, chosen, most)
+
+    def pairs(self, chosen: Selection) -> AsyncIterator[Pair]:
+        """Preference pairs from the chats of the selection's person, key and time."""
+        return pairs(self._database, chosen)
+
+    async def charts(self, chosen: Selection, since: datetime, step: timedelta) -> Charts:
+        """Figures of a selection since a moment, in steps of an hour or a day."""
+        return await self._fresh(lambda session: charts(session, chosen, since, step))
 
     async def newer(self, chosen: Selection, after: str, limit: int) -> tuple[RequestRow, ...]:
         """Requests of the selection that came after the id `after` and are over, newest first."""
@@ -132,7 +148,7 @@ class History:
 
     async def values(self) -> dict[str, list[str]]:
         """Keys, models and routes that there are, for a form to offer; a few of each."""
-        return await self._fresh(_values)
+        return await self._fresh(offered)
 
     async def _fresh(self, query: Callable[[Session], T]) -> T:
         await self._writer.drained()
@@ -162,25 +178,3 @@ def _save(session: Session, owner: str, name: str, query: str) -> None:
     session.add(
         SavedView(id=new_id(), owner=owner, name=name, query=query, created_at=datetime.now(UTC))
     )
-
-
-def _values(session: Session) -> dict[str, list[str]]:
-    columns = {
-        "key": col(RequestRecord.key_name),
-        "model": col(GenerationStored.model),
-        "route": col(RequestRecord.path),
-        "ip": col(RequestRecord.client_ip),
-    }
-    return {name: _distinct(session, column) for name, column in columns.items()}
-
-
-def _distinct(session: Session, column: Any) -> list[str]:
-    """The first values of an indexed column, by leaping from one to the next."""
-    found: list[str] = []
-    value: str | None = ""
-    while value is not None and len(found) < MOST_VIEWS:
-        query: Any = Select(column).where(column > value)
-        value = session.scalar(query.order_by(column).limit(1))
-        if value:
-            found.append(value)
-    return found

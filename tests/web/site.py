@@ -41,6 +41,7 @@ from appliance.ledger.history import History
 from appliance.ledger.drafts import Drafts
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
+from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.writer import Writer
@@ -208,6 +209,7 @@ class Site:
             engine=self.engine,
             queries=Queries(self.database, self.writer),
             history=History(self.database, self.writer),
+            mine=Mine(self.database, self.writer),
             elsewhere=Elsewhere(EngineClient(http_client()), self.recorder, keep_content=True),
             keys=self.keys,
             conversations=Conversations(self.database, self.writer),
