@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import anyio
 import typer
 
 from appliance.cli_engine import engine
+from appliance.cli_keys import keys
+from appliance.cli_ledger import backup, doctor
 from appliance.errors import ApplianceError, SetupError
 from appliance.flags import merged_flags, takes_settings
-from appliance.settings import Settings, load_settings
+from appliance.settings import load_settings
 
 T = TypeVar("T")
 
@@ -25,9 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Your own AI service: pages, APIs and a ledger around a model that fits your card.",
 )
-keys = typer.Typer(help="Named API keys for team-mates and programs.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(engine, name="engine")
+app.command("backup")(backup)
+app.command("doctor")(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -62,59 +62,6 @@ def plan_command(
     settings = load_settings(merged_flags(context, flags))
     wish, hub = wish_of(settings), settings.hub_endpoint
     typer.echo(plan_report(settings.data_dir, wish, as_json, hub_endpoint=hub))
-
-
-@keys.command("create")
-@takes_settings("data_dir", "database_url")
-def create_key(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Who or what the key is for.")],
-    expires: Annotated[str | None, typer.Option(help="Lifetime, such as 30d or 12h.")] = None,
-    rate: Annotated[str | None, typer.Option(help="Requests allowed, such as 60/minute.")] = None,
-    admin: Annotated[bool, typer.Option("--admin", help="May manage keys and the engine.")] = False,
-    **flags: Any,
-) -> None:
-    """Make a key. Its secret is shown once, now."""
-    until = None if expires is None else datetime.now(UTC) + lifetime(expires)
-    from appliance.cli_keys import create
-
-    made = _run(context, flags, lambda s: create(s, name, until, rate, admin))
-    typer.echo(made)
-
-
-@keys.command("list")
-@takes_settings("data_dir", "database_url")
-def list_keys(context: typer.Context, **flags: Any) -> None:
-    """Show all keys; no secrets, since none are stored."""
-    from appliance.cli_keys import table
-
-    typer.echo(_run(context, flags, table))
-
-
-@keys.command("revoke")
-@takes_settings("data_dir", "database_url")
-def revoke_key(
-    context: typer.Context, name: Annotated[str, typer.Argument()], **flags: Any
-) -> None:
-    """End a key at once."""
-    from appliance.cli_keys import revoke
-
-    typer.echo(_run(context, flags, lambda s: revoke(s, name)))
-
-
-@app.command()
-@takes_settings("data_dir", "database_url")
-def backup(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Where to put the copy; must not exist.")],
-    **flags: Any,
-) -> None:
-    """Copy the database while the appliance runs."""
-    from appliance.ledger.backup import backup as copy
-
-    settings = load_settings(merged_flags(context, flags))
-    copy(settings.effective_database_url, file)
-    typer.echo(f"Copied to {file}.")
 
 
 @app.command("bench")
@@ -161,21 +108,6 @@ def whole_numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def lifetime(text: str) -> timedelta:
-    """`30d`, `12h` or `45m` as a duration. Raises SetupError otherwise."""
-    units = {"d": "days", "h": "hours", "m": "minutes"}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isdecimal() or int(number) == 0:
-        raise SetupError(
-            "A lifetime is a number and d, h or m, such as 30d; this was %(text)s.",
-            text=repr(text),
-        )
-    try:
-        return timedelta(**{units[unit]: int(number)})
-    except OverflowError:
-        raise SetupError("A lifetime of %(text)s is too long.", text=text) from None
-
-
 def main() -> None:
     """Run a command; what the user can mend is a sentence, not a traceback."""
     try:
@@ -189,11 +121,6 @@ def _serve(flags: dict[str, Any]) -> None:
     from appliance.serve import serve as run
 
     run(load_settings(flags))
-
-
-def _run(context: typer.Context, flags: dict[str, Any], work: Callable[[Settings], Any]) -> Any:
-    settings = load_settings(merged_flags(context, flags))
-    return anyio.run(work, settings)
 
 
 if __name__ == "__main__":

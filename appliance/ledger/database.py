@@ -161,8 +161,9 @@ def _engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # Python's driver would begin transactions by rules of its own; `_begin_sqlite` does it.
     connection.isolation_level = None
-    # Of effect in a new file only: one that can give back the room of what was deleted.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # Only a new file can be one that gives back the room of what was deleted.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a committed row survives a power cut. The writer's groups share the one sync.
     connection.execute("PRAGMA synchronous = FULL")

@@ -6,6 +6,7 @@ Everything that can be wrong with the file is found here, at the start, and said
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,15 @@ from appliance.ledger.schema import metadata
 if TYPE_CHECKING:
     from appliance.ledger.database import Database
 
+COPIES_KEPT = 3
 _VERSION = table("alembic_version", column("version_num"))
 
 
 def migrate(database: Database) -> None:
     """Makes the file if need be and upgrades it to `HEAD`. Raises SetupError.
 
-    An existing database is copied next to itself before its first change. A database already
+    An existing database is copied next to itself before its first change, and the last
+    `COPIES_KEPT` of such copies are kept. A database already
     at `HEAD` is left alone, without importing Alembic.
     """
     if database.file is not None:
@@ -144,6 +147,14 @@ def _copy_first(database: Database, revision: str | None) -> None:
     file = database.file
     copy = file.with_name(f"{file.stem}.schema-{revision}.{moment}{file.suffix}")
     backup(database.url.render_as_string(hide_password=False), copy)
+    for old in migration_copies(file)[:-COPIES_KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def migration_copies(file: Path) -> list[Path]:
+    """The copies that were made of this database before changes, oldest first."""
+    copies = file.parent.glob(f"{glob.escape(file.stem)}.schema-*Z{file.suffix}")
+    return sorted(copies, key=lambda copy: (copy.stat().st_mtime, copy.name))
 
 
 def _upgrade(database: Database) -> None:

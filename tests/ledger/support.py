@@ -97,3 +97,17 @@ class Ledger:
         self.close_generation(generation_id, **(answered or {}))
         self.recorder.close_request(request_id, status=200, duration_ms=101, key_name=key_name)
         return request_id
+
+
+def at_schema(file: Path, revision: str) -> None:
+    """An empty database as the version with this schema made it."""
+    from alembic import command  # which a start on a ready database must not need
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "appliance.ledger:migrations")
+    database = Database(url_of(file))
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    database.close()

@@ -12,7 +12,8 @@ import pytest
 
 from appliance.errors import SetupError
 from appliance.ledger.backup import backup
-from tests.ledger.support import Ledger, url_of
+from appliance.ledger.doctor import examine
+from tests.ledger.support import Ledger, at_schema, url_of
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,7 @@ async def test_a_copy_made_while_writing_is_whole(ledger: Ledger, tmp_path: Path
             assert database.execute("pragma integrity_check").fetchone() == ("ok",)
             assert database.execute("pragma foreign_key_check").fetchall() == []
             assert database.execute("select count(*) from request").fetchone() >= (200,)
+        assert [one.text for one in examine(url_of(copy)) if one.level == "bad"] == []
     if os.name == "posix":
         assert copies[0].stat().st_mode & 0o777 == 0o600
 
@@ -93,3 +95,16 @@ def test_what_cannot_be_copied_is_said(tmp_path: Path, url: str, says: str) -> N
     with pytest.raises(SetupError, match=says):
         backup(url, tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_the_copies_before_updates_the_last_ones_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.db"
+    at_schema(file, "0001")
+    for day in range(1, 6):
+        copy = tmp_path / f"appliance.schema-0000.2026-07-0{day}T000000Z.db"
+        copy.touch()
+        os.utime(copy, (day, day))
+    Ledger(file).close()
+    kept = sorted(path.name.split(".")[1:3] for path in tmp_path.glob("appliance.schema-*.db"))
+    assert len(kept) == 3
+    assert [moment for _, moment in kept[:2]] == ["2026-07-04T000000Z", "2026-07-05T000000Z"]

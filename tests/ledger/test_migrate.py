@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -23,7 +22,7 @@ from appliance.errors import SetupError
 from appliance.ledger.database import Database
 from appliance.ledger.migrations import HEAD
 from appliance.ledger.schema import metadata
-from tests.ledger.support import Ledger, url_of
+from tests.ledger.support import Ledger, at_schema, url_of
 
 pytestmark = pytest.mark.anyio
 
@@ -146,13 +145,7 @@ insert into message values ('m1', 'c1', 'assistant', 'Hello.', null, 'done', nul
 def oldest(tmp_path: Path) -> Path:
     """A database as the first version left it, with a row in every table."""
     file = tmp_path / "appliance.db"
-    database = Database(url_of(file))
-    config = Config()
-    config.set_main_option("script_location", "appliance.ledger:migrations")
-    with database.engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    database.close()
+    at_schema(file, "0001")
     with closing(sqlite3.connect(file)) as rows:
         rows.executescript(OLDEST_ROWS)
     return file
