@@ -12,6 +12,7 @@ from sqlmodel import Session, select
 from appliance.domain import Event, GenerationRequest, Message, Sampling
 from appliance.engine.client import EngineClient
 from appliance.engine.remote import RemoteEngine
+from appliance.gateway.context import UNNAMED
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
@@ -73,9 +74,12 @@ class House:
             client_ip="10.0.0.9",
             user_agent="test",
         )
+        origin = more.pop("origin", UNNAMED)
         prompt = more.pop("prompt", (Message("user", text),))
         request = GenerationRequest(prompt=prompt, sampling=sampling, **more)
-        return self.gateway.run(request, caller, request_id=request_id, use_cache=use_cache)
+        return self.gateway.run(
+            request, caller, request_id=request_id, use_cache=use_cache, origin=origin
+        )
 
     async def ask(self, text: str, caller: Caller = ANNA, **how: Any) -> list[Event]:
         async with aclosing(self.run(text, caller, **how)) as events:
