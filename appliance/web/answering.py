@@ -25,8 +25,8 @@ def ask(page: Page, known: Known, talk: Talk, question: str) -> Turn:
     Raises InvalidRequest for an empty or long question, or while an answer is being written.
     """
     talk.check_ready()
-    # One way of writing a question, so that the cache knows it again.
-    question = " ".join(question.split())
+    # One way of writing a customer's question, so that the cache knows it again.
+    question = " ".join(question.split()) if known.kind == "service" else question.strip()
     if not 1 <= len(question) <= MAX_QUESTION_CHARACTERS:
         raise InvalidRequest(
             "Write a question of 1 to %(most)s characters; this one has %(count)s.",
