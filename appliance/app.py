@@ -17,6 +17,7 @@ from appliance.api import (
     completions,
     docs,
     errors,
+    feedback,
     generate,
     health,
     metrics,
@@ -119,10 +120,14 @@ def create_app(
     for dialect in (generate, completions, models, tokenize, health):
         app.include_router(dialect.router(api))
     queries = Queries(parts.database, parts.writer)
-    app.include_router(admin.router(api, parts.keys, queries, parts.queue))
+    history = History(parts.database, parts.writer)
+    keep = settings.log_content == "full"
+    elsewhere = Elsewhere(EngineClient(parts.http), parts.recorder, keep_content=keep)
+    app.include_router(admin.router(api, parts.keys, queries, history, elsewhere, parts.queue))
+    app.include_router(feedback.router(api, queries, history))
     app.include_router(docs.router())
     app.include_router(metrics.router(api, parts.monitor.page, settings.metrics_token))
-    web = _web_parts(settings, plan, parts, queries, named, entrance)
+    web = _web_parts(settings, plan, parts, queries, history, elsewhere, named, entrance)
     app.include_router(pages(web))
     errors.install(app, http_error_page(web))
     mount_static(app)
@@ -179,22 +184,24 @@ def _web_parts(
     plan: Plan,
     parts: Parts,
     queries: Queries,
+    history: History,
+    elsewhere: Elsewhere,
     named: Callable[[Request], Awaitable[Caller]],
     entrance: Doors,
 ) -> WebParts:
-    keep = settings.log_content == "full"
     return WebParts(
         gateway=parts.gateway,
         identify=named,
         engine=parts.engine,
         queries=queries,
-        history=History(parts.database, parts.writer),
+        history=history,
         mine=Mine(parts.database, parts.writer),
-        elsewhere=Elsewhere(EngineClient(parts.http), parts.recorder, keep_content=keep),
-        logged=Logged(keep, settings.retention_days),
+        elsewhere=elsewhere,
+        logged=Logged(settings.log_content == "full", settings.retention_days),
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),
         drafts=Drafts(parts.database, parts.writer),
+        chat_titles=not settings.no_chat_titles,
         attachments=Attachments(parts.database, parts.writer),
         assistants=Assistants(parts.database, parts.writer),
         count_tokens=TokenCounter(parts.engine, EngineClient(parts.http)),

@@ -101,6 +101,9 @@ class Settings(BaseModel):
     queue_limit_per_key: int = Field(
         64, ge=0, description="Most requests of one key, or of the owner, that may wait."
     )
+    no_chat_titles: bool = Field(
+        False, description="Do not let the model name chats after their first answer."
+    )
     cache_minutes: int = Field(
         10, ge=0, description="How long answers to deterministic requests are kept; 0 keeps none."
     )

@@ -128,11 +128,16 @@ async def earlier_view(page: Page, found: ConversationDetail, before: str) -> Ch
 
 
 def context_use(page: Page, shown: tuple[ConversationMessage, ...]) -> ContextUse | None:
-    """After the newest answer that was counted; None before there is one."""
+    """After the newest answer that was counted; None before there is one, and for engines of
+    others, which do not say how much they hold."""
     facts = page.parts.engine.status.facts
     counted = (message.context_tokens for message in reversed(shown) if message.context_tokens)
     used = next(counted, None)
-    return None if facts is None or used is None else ContextUse(used, facts.context_length)
+    return (
+        None
+        if facts is None or not facts.context_length or used is None
+        else ContextUse(used, facts.context_length)
+    )
 
 
 async def message_view(page: Page, conversation_id: str, message_id: str) -> MessageView:
