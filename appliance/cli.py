@@ -10,8 +10,10 @@ import anyio
 import typer
 
 from appliance.cli_engine import engine
+from appliance.cli_invite import invite
 from appliance.cli_keys import keys
 from appliance.cli_ledger import backup, doctor
+from appliance.cli_replay import replay
 from appliance.errors import ApplianceError, SetupError
 from appliance.flags import merged_flags, takes_settings
 from appliance.settings import load_settings
@@ -24,9 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Your own AI service: pages, APIs and a ledger around a model that fits your card.",
 )
+keys.command("invite")(invite)
 app.add_typer(keys, name="keys")
 app.add_typer(engine, name="engine")
 app.command("backup")(backup)
+app.command("replay")(replay)
 app.command("doctor")(doctor)
 
 

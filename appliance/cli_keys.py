@@ -1,78 +1,96 @@
-"""Keys from the command line: the same store as the page's, opened for one command."""
+"""`keys`: named keys for team-mates and programs, from the command line."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any
 
-from appliance.errors import SetupError
-from appliance.ledger.database import Database
-from appliance.ledger.keys import KeyStore
-from appliance.ledger.tables_keys import ApiKey
-from appliance.ledger.writer import Writer
-from appliance.settings import Settings
+import anyio
+import typer
 
+from appliance.flags import merged_flags, takes_settings
+from appliance.key_flags import OPTIONS, lifetime, rules_of, takes_rules
+from appliance.settings import Settings, load_settings
 
-async def create(
-    settings: Settings, name: str, expires_at: datetime | None, rate: str | None, is_admin: bool
-) -> str:
-    async with _store(settings) as store:
-        key, secret = await store.create(name, expires_at=expires_at, rate=rate, is_admin=is_admin)
-    until = f" until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else ""
-    return f"Key for {key.name}{until}, shown only this once:\n\n    {secret}\n"
+keys = typer.Typer(help="Named API keys for team-mates and programs.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Who or what the key is for.")]
 
 
-async def table(settings: Settings) -> str:
-    async with _store(settings) as store:
-        found = await store.list()
-    if not found:
-        return "There are no keys yet. Make one with: launcher.py keys create NAME"
-    rows = [("NAME", "PREFIX", "STATE", "RATE", "EXPIRES", "LAST USED"), *map(_row, found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+@keys.command("create")
+@takes_rules
+@takes_settings("data_dir", "database_url")
+def create_key(context: typer.Context, name: Name, **flags: Any) -> None:
+    """Make a key. Its secret is shown once, now."""
+    from appliance.cli_key_store import create
+
+    rules = rules_of(flags)
+    typer.echo(run(context, flags, lambda s: create(s, name, rules)))
 
 
-async def revoke(settings: Settings, name: str) -> str:
-    async with _store(settings) as store:
-        await store.revoke(name)
-    return f"The key for {name} no longer opens anything."
+@keys.command("list")
+@takes_settings("data_dir", "database_url")
+def list_keys(context: typer.Context, **flags: Any) -> None:
+    """Show all keys; no secrets, since none are stored."""
+    from appliance.cli_key_store import table
+
+    typer.echo(run(context, flags, table))
 
 
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[KeyStore]:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(
-            "The data folder %(folder)s cannot be made: %(error)s.",
-            folder=settings.data_dir,
-            error=error.strerror,
-        ) from None
-    database = Database(settings.effective_database_url)
-    database.migrate()
-    writer = Writer(database)
-    try:
-        yield KeyStore(database, writer)
-    finally:
-        writer.close()
-        database.close()
+@keys.command("show")
+@takes_settings("data_dir", "database_url")
+def show_key(context: typer.Context, name: Name, **flags: Any) -> None:
+    """Show what a key may do, and what it was used for in the last 30 days."""
+    from appliance.cli_key_store import show
+
+    typer.echo(run(context, flags, lambda s: show(s, name)))
 
 
-def _row(key: ApiKey) -> tuple[str, ...]:
-    role = " (admin)" if key.is_admin else ""
-    return (
-        key.name + role,
-        key.prefix,
-        key.state,
-        key.rate or "–",
-        _day(key.expires_at),
-        _day(key.last_used_at),
-    )
+@keys.command("change")
+@takes_rules
+@takes_settings("data_dir", "database_url")
+def change_key(
+    context: typer.Context,
+    name: Name,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A limit to take away, such as rate; may be repeated.")
+    ] = None,
+    **flags: Any,
+) -> None:
+    """Change what a key may do; it holds at once, and what is not named stays."""
+    from appliance.cli_key_store import change
+
+    rules = rules_of(flags, tuple(without or ()))
+    typer.echo(run(context, flags, lambda s: change(s, name, rules)))
 
 
-def _day(moment: datetime | None) -> str:
-    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+@keys.command("rotate")
+@takes_settings("data_dir", "database_url")
+def rotate_key(
+    context: typer.Context,
+    name: Name,
+    grace: Annotated[
+        str | None, typer.Option(help="How long the old secret still works, such as 24h.")
+    ] = None,
+    **flags: Any,
+) -> None:
+    """Give a key a new secret, shown once, now. Without --grace the old one ends at once."""
+    from appliance.cli_key_store import rotate
+
+    still = lifetime(grace) if grace else timedelta(0)
+    typer.echo(run(context, flags, lambda s: rotate(s, name, still)))
+
+
+@keys.command("revoke")
+@takes_settings("data_dir", "database_url")
+def revoke_key(context: typer.Context, name: Name, **flags: Any) -> None:
+    """End a key at once, running answers too."""
+    from appliance.cli_key_store import revoke
+
+    typer.echo(run(context, flags, lambda s: revoke(s, name)))
+
+
+def run(context: typer.Context, flags: dict[str, Any], work: Callable[[Settings], Any]) -> Any:
+    """Do `work` with the settings; a key's own options are none of them."""
+    settings = {name: value for name, value in flags.items() if name not in OPTIONS}
+    return anyio.run(work, load_settings(merged_flags(context, settings)))

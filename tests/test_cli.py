@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli import lifetime, whole_numbers
+from appliance.cli import whole_numbers
 from appliance.errors import SetupError
+from appliance.key_flags import lifetime
 from tests.live import ROOT, Appliance
 
 
@@ -43,6 +44,16 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert secret not in listed
     assert secret.encode() not in (tmp_path / "appliance.db").read_bytes()
     assert "already" in run("keys", "create", "anna", *place, ok=False)
+    limits = ("--parallel", "2", "--scope", "history", "--record", "metadata")
+    changed = run("keys", "change", "anna", "--without", "rate", *limits, *place)
+    assert "60/minute" not in changed
+    assert re.search(r"scopes +history\n(.*\n)*parallel +2\n(.*\n)*record +metadata", changed)
+    assert "parallel was 0" in run("keys", "change", "anna", "--parallel", "0", *place, ok=False)
+    assert "no limit 'rat'" in run("keys", "change", "anna", "--without", "rat", *place, ok=False)
+    renewed = run("keys", "rotate", "anna", "--grace", "24h", *place)
+    assert "sk-appl-" in renewed
+    assert "works until" in renewed
+    assert "0 requests" in run("keys", "show", "anna", *place)
     run("keys", "revoke", "anna", *place)
     assert "revoked" in run("keys", "list", *place)
     assert "no key" in run("keys", "revoke", "nobody", *place, ok=False)
