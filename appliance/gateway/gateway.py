@@ -150,7 +150,8 @@ class Gateway:
             ticket=asked.request_id,
             interactive=asked.origin.is_page,
         )
-        if self._cache is None or not use_cache:
+        # What is run again is to be computed again.
+        if self._cache is None or not use_cache or asked.origin.replay_of is not None:
             return work()
         key = cache_key(asked.request, asked.caller.name, self._engine.status.facts)
         if key is None:

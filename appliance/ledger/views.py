@@ -32,6 +32,7 @@ class GenerationRow:
     finish_reason: str | None
     error: str | None
     cached_from: str | None
+    replay_of: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

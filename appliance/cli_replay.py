@@ -1,0 +1,189 @@
+"""`replay`: recorded requests run again as a regression suite, on the appliance that runs now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+from typing import Annotated, Any
+
+import typer
+
+from appliance.errors import SetupError
+from appliance.flags import merged_flags, takes_settings
+from appliance.folder import DataFolder
+from appliance.key_flags import lifetime
+from appliance.settings import load_settings
+
+# One answer may take its time; the appliance itself gives up on an engine that is silent.
+ANSWER_SECONDS = 900.0
+COMPLETE = ("stop", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request run again. `alike` is from 0 to 1 by words; `error` says why there is none."""
+
+    request_id: str
+    replay_id: str | None
+    alike: float
+    first_ms: float | None
+    again_ms: float | None
+    error: str | None = None
+    first: str = ""
+    again: str = ""
+
+    @property
+    def same(self) -> bool:
+        return self.error is None and self.first == self.again
+
+
+@takes_settings("data_dir")
+def replay(
+    context: typer.Context,
+    since: Annotated[str, typer.Option(help="How far back, such as 2h or 7d.")] = "1d",
+    key: Annotated[str | None, typer.Option(help="Only requests of this key.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest.")] = 20,
+    against: Annotated[
+        str | None, typer.Option(help="Another OpenAI-compatible server instead of this one.")
+    ] = None,
+    against_key: Annotated[str | None, typer.Option(help="Its key.")] = None,
+    model: Annotated[str | None, typer.Option(help="An adapter, or a model there.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
+    thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="An admin key, where this machine needs one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    **flags: Any,
+) -> None:
+    """Run recorded requests again and compare. Exit status 1: some answers differ."""
+    settings = load_settings(merged_flags(context, flags))
+    changes = {
+        "temperature": temperature,
+        "thinking": thinking,
+        "model": model,
+        "url": against,
+        "key": against_key,
+    }
+    with Appliance(settings.data_dir, api_key) as appliance:
+        chosen = appliance.requests(datetime.now(UTC) - lifetime(since), key, limit)
+        outcomes = []
+        for row in chosen:
+            outcomes.append(appliance.replay(row["id"], changes))
+            if not as_json:
+                typer.echo(in_words(outcomes[-1]))
+    typer.echo(to_json(outcomes) if as_json else summary(outcomes))
+    if not all(outcome.same for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+class Appliance:
+    """The appliance that runs on a data folder, asked over its own address."""
+
+    def __init__(self, folder: Any, key: str | None) -> None:
+        import httpx2
+
+        url = DataFolder(folder).holder_url()
+        if url is None:
+            raise SetupError(
+                "No appliance runs on %(folder)s. Start it with launcher.py, or name its folder "
+                "with --data-dir.",
+                folder=folder,
+            )
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(
+            base_url=f"{url}/admin", headers=headers, timeout=ANSWER_SECONDS, trust_env=False
+        )
+
+    def __enter__(self) -> Appliance:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def requests(self, since: datetime, key: str | None, limit: int) -> list[dict[str, Any]]:
+        """The newest complete answers, replays left out, oldest first."""
+        found: list[dict[str, Any]] = []
+        for row in self._pages({"since": since.isoformat(), "key": key}):
+            generations = row["generations"]
+            if generations and _is_original(generations[0]):
+                found.append(row)
+            if len(found) == limit:
+                break
+        return found[::-1]
+
+    def replay(self, request_id: str, changes: dict[str, Any]) -> Outcome:
+        """One request again; a refusal is an outcome too."""
+        answer = self._http.post(f"/requests/{request_id}/replay", json=changes)
+        body = answer.json()
+        if answer.is_error:
+            reason = str(body.get("detail", answer.text))
+            return Outcome(request_id, None, 0.0, None, None, error=reason)
+        first, second = body["first"], body["again"]
+        return Outcome(
+            request_id,
+            body["id"],
+            likeness(first["output"], second["output"]),
+            first["duration_ms"],
+            second["duration_ms"],
+            first=first["output"],
+            again=second["output"],
+        )
+
+    def _pages(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        asked = {name: value for name, value in asked.items() if value} | {"answers": True}
+        while True:
+            answer = self._http.get("/requests", params=asked)
+            body = answer.json()
+            if answer.is_error:
+                raise SetupError("%(detail)s", detail=body.get("detail", answer.text))
+            yield from body["requests"]
+            if body["next_before"] is None:
+                return
+            asked["before"] = body["next_before"]
+
+
+def _is_original(generation: dict[str, Any]) -> bool:
+    return generation["finish_reason"] in COMPLETE and generation["replay_of"] is None
+
+
+def likeness(first: str, again: str) -> float:
+    """How alike two texts are, from 0 to 1: words that stand in both, in order."""
+    if first == again:
+        return 1.0
+    return SequenceMatcher(None, first.split(), again.split(), autojunk=False).ratio()
+
+
+def in_words(outcome: Outcome) -> str:
+    """One outcome as a line."""
+    if outcome.error is not None:
+        return f"{outcome.request_id}  cannot be run again: {outcome.error}"
+    said = "the same" if outcome.same else f"{outcome.alike:.0%} alike"
+    times = f"{_seconds(outcome.first_ms)} → {_seconds(outcome.again_ms)}"
+    return f"{outcome.request_id}  {said:10}  {times}  as {outcome.replay_id}"
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    if not outcomes:
+        return "There is nothing to run again: no complete answer in this time."
+    same = sum(outcome.same for outcome in outcomes)
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    different = len(outcomes) - same - failed
+    return (
+        f"{len(outcomes)} run again: {same} the same, {different} different, {failed} not possible."
+    )
+
+
+def to_json(outcomes: list[Outcome]) -> str:
+    rows = [
+        {name: getattr(outcome, name) for name in (*Outcome.__dataclass_fields__, "same")}
+        for outcome in outcomes
+    ]
+    return json.dumps(rows, ensure_ascii=False, indent=2)
+
+
+def _seconds(milliseconds: float | None) -> str:
+    return "?" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
