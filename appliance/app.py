@@ -197,7 +197,11 @@ def _web_parts(
         history=history,
         mine=Mine(parts.database, parts.writer),
         elsewhere=elsewhere,
-        logged=Logged(settings.log_content == "full", settings.retention_days),
+        logged=Logged(
+            full=settings.log_content == "full",
+            days=settings.retention_days,
+            text_days=settings.retention_content_days,
+        ),
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),
         drafts=Drafts(parts.database, parts.writer),

@@ -13,6 +13,7 @@ class Logged:
 
     full: bool = True
     days: int | None = None
+    text_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

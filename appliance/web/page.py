@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -115,7 +116,7 @@ class OpenPage:
     def _logged(self) -> Logged:
         kept = self.parts.logged
         own = self.caller is None or self.caller.log_content == "full"
-        return Logged(kept.full and own, kept.days)
+        return replace(kept, full=kept.full and own)
 
 
 class Page(OpenPage):
@@ -127,8 +128,8 @@ class Page(OpenPage):
 
     @property
     def owner(self) -> str | None:
-        """Whose rows the ledger may show: None is everyone's, for an admin."""
-        return None if self.caller.is_admin else self.caller.name
+        """Whose rows the ledger may show: None is everyone's, for an admin and the history scope."""
+        return None if self.caller.sees_all else self.caller.name
 
 
 PARTS = "appliance.web.parts"
