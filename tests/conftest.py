@@ -8,6 +8,21 @@ import pytest
 
 from tests.live import Appliance, appliance
 
+TOGETHER = ("tests/engine/worker/", "tests/browser/", "tests/whole/")
+"""What takes longest and shares models and servers comes first, each in one process of its own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread over processes, a file stays whole, and so does a folder of `TOGETHER`."""
+
+    def group(item: pytest.Item) -> str:
+        file = item.nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: TOGETHER.index(g) if (g := group(item)) in TOGETHER else 9)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -63,6 +63,7 @@ TOOLS = {
     "pip-audit",
     "pre-commit",
     "pytest-timeout",
+    "pytest-xdist",
     "ruff",
     "types-pygments",
     "types-pyyaml",

@@ -9,6 +9,9 @@ from pathlib import Path
 from appliance.install.completeness import active, complete
 from appliance.install.project import Project, SetupFailed
 
+# Most tests wait for something; `tests/conftest.py` says which ones stay together.
+WHOLE_SUITE = ["--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder"]
+
 
 def launch(root: str, arguments: list[str]) -> int:
     """Finds or makes the environment and runs the command in it. Returns its exit status."""
@@ -25,7 +28,7 @@ def launch(root: str, arguments: list[str]) -> int:
         return 130
     if testing:
         os.chdir(root)
-        return _become(python, ["-m", "pytest", *arguments[1:]], root)
+        return _become(python, ["-m", "pytest", *(arguments[1:] or WHOLE_SUITE)], root)
     return _become(python, ["-m", "appliance.cli", *arguments], root)
 
 
