@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -17,6 +18,14 @@ from tests.live import Appliance
 def ledger(live: Appliance, sql: str, *values: object) -> list[Any]:
     with closing(sqlite3.connect(live.data_dir / "appliance.db")) as connection:
         return connection.execute(sql, values).fetchall()
+
+
+def wait_for_the_row(live: Appliance, request_id: str) -> None:
+    """It is closed once the answer is sent, so a moment after the client has it."""
+    deadline = time.monotonic() + 20
+    while not ledger(live, "select 1 from request where id = ? and status is not null", request_id):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def generate(url: str, prompt: str, **more: Any) -> httpx2.Response:
@@ -44,6 +53,7 @@ def test_curl_and_the_sdk_get_answers_at_the_same_time(live: Appliance) -> None:
 
 def test_every_request_is_in_the_ledger_with_input_output_latency_and_ip(live: Appliance) -> None:
     answer = generate(live.url, "Say hello to the ledger.", max_tokens=12, temperature=0).json()
+    wait_for_the_row(live, answer["id"])
     (row,) = ledger(
         live,
         """select r.client_ip, r.key_name, r.status, g.input, g.output, g.duration_ms, g.engine,
