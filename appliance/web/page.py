@@ -128,7 +128,7 @@ class Page(OpenPage):
 
     @property
     def owner(self) -> str | None:
-        """Whose rows the ledger may show: None is everyone's, for an admin and the history scope."""
+        """Whose rows the ledger may show: None is everyone's, for an admin or an auditor."""
         return None if self.caller.sees_all else self.caller.name
 
 
