@@ -63,12 +63,12 @@ class House:
             app = getattr(app, "app", None) or app._app
         return app
 
-    async def cookie(self, key_id: str, epochs_ago: int = 0) -> str:
+    async def cookie(self, key_id: str, ago: int = 0) -> str:
         """A genuine session cookie, also of sessions that were ended."""
         key = await self.keys.get(key_id)
         assert key is not None
         signer = URLSafeTimedSerializer(list(self.folder.signing()), salt="appliance.session")
-        return f"{SESSION_COOKIE}={signer.dumps([key_id, key.session_epoch - epochs_ago])}"
+        return f"{SESSION_COOKIE}={signer.dumps([key_id, key.session_epoch - ago])}"
 
     async def ask(
         self, method: str, path: str, headers: dict[str, str], address: str, body: str = ""

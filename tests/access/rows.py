@@ -146,7 +146,11 @@ ACCESS = {
         POST /admin/engine/unload
         GET /admin/keys
         POST /admin/keys
+        GET /admin/keys/{name:path}
+        PATCH /admin/keys/{name:path}
         DELETE /admin/keys/{name:path}
+        POST /admin/keys/{name:path}/rotate
+        GET /admin/keys/{name:path}/usage
         GET /admin/queue
         GET /metrics
     """,
@@ -161,6 +165,7 @@ BODIES = {
     "POST /v1/completions": PROMPT,
     "POST /v1/chat/completions": MESSAGES,
     "POST /tokenize": PROMPT,
+    "POST /v1/feedback": '{"request_id": "x", "rating": 1}',
     "POST /detokenize": '{"tokens": [1]}',
     "GET /keys/of": "name=nobody",
     "POST /keys/invite": "name=guest",

@@ -74,16 +74,12 @@ async def visitors(house: House) -> list[Visitor]:
 
         return headers
 
-    def signed_in(
-        epochs_ago: int = 0, more: Headers | None = None
-    ) -> Callable[[], Awaitable[Headers]]:
+    def signed_in(ago: int = 0, more: Headers | None = None) -> Callable[[], Awaitable[Headers]]:
         async def headers() -> Headers:
-            cookie = await house.cookie(anna.id, epochs_ago)
+            cookie = await house.cookie(anna.id, ago)
             return {"host": ELSEWHERE, "cookie": cookie} | (more or {})
 
         return headers
-
-    abroad = {name.replace("-", "_"): value for name, value in FOREIGN.items()}
 
     async def forged() -> Headers:
         return dict(FORGED)
@@ -91,6 +87,10 @@ async def visitors(house: House) -> list[Visitor]:
     async def foreign_here() -> Headers:
         return {"host": HERE} | FOREIGN
 
+    async def foreign_elsewhere() -> Headers:
+        return {"host": ELSEWHERE} | FOREIGN
+
+    anna_abroad = signed_in(more=FOREIGN)
     return [
         Visitor("owner", sends(HERE), EVERYWHERE, is_here=True, is_known=True),
         Visitor("admin key", sends(x_api_key=admin), EVERYWHERE, is_known=True),
@@ -102,12 +102,12 @@ async def visitors(house: House) -> list[Visitor]:
         Visitor("wrong key here", sends(HERE, x_api_key="sk-appl-wrong")),
         Visitor("revoked key", sends(x_api_key=revoked)),
         Visitor("expired key", sends(x_api_key=expired)),
-        Visitor("signed out", signed_in(epochs_ago=1)),
+        Visitor("signed out", signed_in(ago=1)),
         Visitor("forged cookie", sends(cookie="appliance_session=WyJhIiwwXQ.aaaa.bbbb")),
         Visitor("by a proxy", sends(HERE, x_forwarded_for="192.168.1.20"), is_here=True),
         Visitor("forged forwarding", forged),
         Visitor("rebound name", sends("evil.example:8000"), is_here=True),
         Visitor("foreign page, owner", foreign_here, EVERYWHERE, is_here=True, is_foreign=True),
-        Visitor("foreign page, anna", signed_in(more=FOREIGN), PLAIN, is_foreign=True, is_known=True),
-        Visitor("foreign page, nobody", sends(**abroad), is_foreign=True),
+        Visitor("foreign page, anna", anna_abroad, PLAIN, is_foreign=True, is_known=True),
+        Visitor("foreign page, nobody", foreign_elsewhere, is_foreign=True),
     ]  # fmt: skip
