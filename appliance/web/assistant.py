@@ -175,7 +175,7 @@ def _start(page: Page, bench: Bench) -> Run:
     return page.parts.runs.start(
         page.request_id, asked, page.caller,
         request_id=page.request_id, keep=_kept_by_the_ledger, about=bench,
-        origin=Origin(dialect=assistant.id, assistant=bench.order.task.id),
+        origin=Origin(dialect=assistant.id),
     )  # fmt: skip
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pygments.lexers import get_lexer_by_name
 
 from appliance.errors import InvalidRequest
 from appliance.web.i18n import translations
 from appliance.web.languages import CODE_LANGUAGES
-from appliance.web.prompts import answer_limit, compose
+from appliance.web.passage import SURROUNDINGS
+from appliance.web.prompts import answer_limit, compose, generation_request
 from appliance.web.tasks import (
     HUMAN_LANGUAGES,
     MAX_CHARACTERS,
@@ -18,6 +21,7 @@ from appliance.web.tasks import (
     load_assistant,
     other_language,
 )
+from tests.web.site import FACTS
 
 ASSISTANTS = {name: load_assistant(name) for name in ("write", "code")}
 TASKS = [
@@ -27,7 +31,7 @@ TASKS = [
 ]
 
 
-def asked(assistant: Assistant, task: Task, text: str, **chosen: str) -> tuple[str, str]:
+def asked(assistant: Assistant, task: Task, text: str, **chosen: Any) -> tuple[str, str]:
     """The system and user turn for a text, in English unless `reader` says otherwise."""
     reader = chosen.pop("reader", "en")
     if task.target == "code":
@@ -108,7 +112,7 @@ def test_the_reader_may_choose_the_language() -> None:
         ({"task": "translate", "text": "x", "target": "Klingon"}, "target"),
     ],
 )
-def test_a_bad_order_names_its_field(values: dict[str, str], param: str) -> None:
+def test_a_bad_order_names_its_field(values: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         check_order(ASSISTANTS["code"], **values)
     assert refused.value.param == param
@@ -127,3 +131,60 @@ def test_an_answer_is_limited_only_where_that_cannot_refuse_it(
 def test_a_text_that_is_too_long_is_told_the_numbers() -> None:
     with pytest.raises(InvalidRequest, match=r"200001 characters long; at most 200000"):
         check_order(ASSISTANTS["write"], task="polish", text="字" * 200_001)
+
+
+def test_only_the_selected_part_is_to_be_changed_and_the_rest_is_context() -> None:
+    write = ASSISTANTS["write"]
+    text = "Dear Ada,\n\nI has news.\n\nYours, Bob"
+    start = text.index("I has")
+    chosen = {"start": str(start), "end": str(start + len("I has news."))}
+    _, user = asked(write, write.tasks["polish"], text, **chosen)
+    assert user.startswith(
+        "<before>\nDear Ada,\n</before>\n\n<text>\nI has news.\n</text>\n\n<after>"
+    )
+    assert user.endswith(write.around["en"])
+    _, titles = asked(write, write.tasks["titles"], text, **chosen)
+    assert "Dear Ada" not in titles
+
+
+def test_a_part_of_code_is_fenced_between_what_stands_around_it() -> None:
+    code = ASSISTANTS["code"]
+    text = "import sys\n\ndef f(x):\n    return x\n\nprint(f(1))\n"
+    _, user = asked(code, code.tasks["refactor"], text, quoted="def f(x):\r\n    return x")
+    assert "```python\ndef f(x):\n    return x\n```" in user
+    assert "<before>\nimport sys\n</before>" in user
+
+
+def test_a_long_text_shows_only_what_is_near_the_part() -> None:
+    write = ASSISTANTS["write"]
+    text = "far away " * 2000 + "NEAR part BESIDE " + "far off " * 2000
+    _, user = asked(write, write.tasks["polish"], text, quoted="part")
+    assert "NEAR" in user
+    assert "BESIDE" in user
+    assert len(user) < 2 * SURROUNDINGS + 600
+
+
+@pytest.mark.parametrize(
+    ("quoted", "said"), [("nowhere", "does not stand"), ("again", "stands 2 times")]
+)
+def test_a_part_that_is_quoted_stands_in_the_text_once(quoted: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said) as refused:
+        check_order(ASSISTANTS["write"], task="polish", text="again and again", quoted=quoted)
+    assert refused.value.param == "passage"
+
+
+@pytest.mark.parametrize("chosen", [("5", "2"), ("0", "999"), ("x", "y"), ("4", "5"), ("", "")])
+def test_a_selection_that_cannot_be_means_all_of_it(chosen: tuple[str, str]) -> None:
+    start, end = chosen
+    order = check_order(ASSISTANTS["write"], task="polish", text="some words", start=start, end=end)
+    assert order.passage.whole
+
+
+def test_thinking_is_for_tasks_that_gain_by_it_and_models_that_can() -> None:
+    code, facts = ASSISTANTS["code"], FACTS
+    for task, thinks in (("bugs", True), ("explain", False)):
+        order = check_order(code, task=task, text="x = 1", think=True)
+        asked_for = generation_request(code, order, "en", facts)
+        assert asked_for.enable_thinking is thinks
+        assert (asked_for.sampling.temperature is None) is thinks
+    assert generation_request(code, order, "en", None).enable_thinking is None

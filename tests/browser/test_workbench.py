@@ -1,0 +1,115 @@
+"""The writing assistant and the code helper as a person meets them, on exact answers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import DESKTOP, PHONE
+
+pytestmark = pytest.mark.browser
+
+MILLISECONDS = 60_000
+# The scripted engine says what follows `text `; so polishing takes that word away, and no more.
+LETTER = "Dear Ada,\n\ntext 😀 It is old.\n\nYours, Bob"
+CODE = "import sys\n\ndef f(x):\n    return x\n"
+
+
+def select(page: Page, part: str) -> None:
+    """Selects `part` in the editor as a mouse would."""
+    page.locator("#text").evaluate(
+        """(area, part) => { const at = area.value.indexOf(part); area.focus();
+           area.setSelectionRange(at, at + part.length); }""",
+        part,
+    )
+    expect(page.locator("#part-clear")).to_be_visible()
+
+
+def sideways(page: Page) -> bool:
+    return bool(page.evaluate("document.scrollingElement.scrollWidth > innerWidth"))
+
+
+def test_a_selected_part_is_changed_and_the_rest_stays(page: Page) -> None:
+    page.goto("/write")
+    page.fill("#text", LETTER)
+    select(page, "text 😀 It is old.")
+    expect(page.locator("#part-size")).to_contain_text("17 characters")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(re.compile(r"/write/\w{26}$"))
+    change = page.locator("#difference input[name=change]")
+    expect(change).to_have_count(1, timeout=MILLISECONDS)
+    expect(page.locator("#difference .around").first).to_contain_text("Dear Ada,")
+
+    change.focus()
+    page.keyboard.press("Space")
+    expect(change).not_to_be_checked()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(change).to_be_checked()
+    assert not sideways(page)
+    page.get_by_role("button", name="Take over what is ticked").click()
+    page.wait_for_url(re.compile("/write/drafts/"))
+    expect(page.locator("#text")).to_have_value(LETTER.replace("text ", ""))
+    expect(page.locator("#drafts [aria-current]")).to_contain_text("Dear Ada,")
+
+    page.locator(".versions a").last.click()
+    expect(page.locator("#text")).to_have_value(LETTER)
+    page.get_by_role("button", name="Restore").click()
+    expect(page.locator(".versions li")).to_have_count(3)
+    expect(page.locator("#text")).to_have_value(LETTER)
+
+
+def test_escape_stops_what_is_being_written(page: Page) -> None:
+    page.goto("/write")
+    page.fill("#text", "endless words")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#result .prose")).to_contain_text("3", timeout=MILLISECONDS)
+    page.keyboard.press("Escape")
+    expect(page.locator("#outcome")).to_contain_text("Stopped.", timeout=MILLISECONDS)
+    expect(page.locator("#difference")).to_have_count(0)
+
+
+def test_a_program_shows_its_changes_its_fault_and_is_a_file(page: Page) -> None:
+    page.set_viewport_size(PHONE)
+    page.goto("/code")
+    broken = CODE.replace("return x", "return (x")
+    # What is asked for is fenced by the page, so the answer's own fence has to be longer.
+    page.fill("#text", f"text Found it.\n````python\n{broken}````\n")
+    page.check("input[value=refactor]", force=True)
+    page.click("#order .primary")
+    expect(page.locator("#outcome")).to_contain_text("Syntax error in line 4", timeout=MILLISECONDS)
+    expect(page.locator(".fault-line.wrong")).to_contain_text("return (x")
+    expect(page.locator("#difference .hunk").first).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="program.py").click()
+    assert saved.value.path().read_text("utf-8") == broken
+    assert not sideways(page)
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_without_javascript_the_same_by_forms(
+    chromium: Browser, live_url: str, viewport: object
+) -> None:
+    context = chromium.new_context(
+        viewport=viewport,  # type: ignore[arg-type]
+        java_script_enabled=False, base_url=live_url, locale="zh-CN",
+    )  # fmt: skip
+    page = context.new_page()
+    page.goto("/write")
+    page.fill("#text", LETTER)
+    page.get_by_text("只处理其中一部分").click()
+    page.fill("#passage", "Not in the letter")
+    page.get_by_role("button", name="开始").click()
+    expect(page.locator("#passage-problem")).to_contain_text("文中没有这一段")
+    page.fill("#passage", "text 😀 It is old.")
+    page.get_by_role("button", name="开始").click()
+    change = page.locator("#difference .change")
+    expect(change).to_have_count(1, timeout=MILLISECONDS)
+    change.click()
+    page.get_by_role("button", name="采用勾选的修改").click()
+    page.wait_for_url(re.compile("/write/drafts/"))
+    expect(page.locator("#text")).to_have_value(LETTER)
+    assert not sideways(page)
+    context.close()
