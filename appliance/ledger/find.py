@@ -98,7 +98,7 @@ def _of_request(chosen: Selection) -> ColumnElement[bool] | None:
         return col(RequestRecord.key_name) == name
     if chosen.route is not None:
         return col(RequestRecord.path) == chosen.route
-    if chosen.status is not None and chosen.status >= 4:
+    if chosen.status in (4, 5) or (chosen.status or 0) >= 400:
         return is_failed()
     return None
 

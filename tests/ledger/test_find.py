@@ -1,0 +1,188 @@
+"""The history as it is narrowed: by filters, by words in any script, page by page, bounded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from appliance.domain import Timings
+from appliance.errors import InvalidRequest
+from appliance.ledger import find
+from appliance.ledger.filters import Selection, first_id
+from appliance.ledger.history import History
+from appliance.ledger.ids import new_id
+from appliance.ledger.mine import Mine
+from tests.ledger.support import Ledger
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def history(ledger: Ledger) -> History:
+    return History(ledger.database, ledger.writer)
+
+
+def asked(text: str, **more: Any) -> dict[str, Any]:
+    return {"asked": {"input": [{"role": "user", "content": text}]}, **more}
+
+
+async def ids(history: History, **chosen: Any) -> list[str]:
+    """Everything of a selection, page after page."""
+    found, before = [], None
+    while True:
+        page = await history.page(Selection(**chosen), before=before, limit=2)
+        found += [row.id for row in page.rows]
+        before = page.next_before
+        if before is None:
+            return found
+
+
+FILTERS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "dcba"),
+    ({"key": "anna"}, "ca"),
+    ({"owner": "anna"}, "ca"),
+    ({"owner": "anna", "key": "ben"}, ""),
+    ({"ip": "10.0.0.9"}, "b"),
+    ({"route": "/v1/chat/completions"}, "b"),
+    ({"model": "other"}, "c"),
+    ({"dialect": "chat"}, "a"),
+    ({"status": 200}, "cba"),
+    ({"status": 4}, "d"),
+    ({"status": 4, "answers": False}, "d"),
+    ({"failed": True}, "db"),
+    ({"slow": True}, "c"),
+    ({"feedback": "up"}, "a"),
+    ({"feedback": "any", "key": "anna"}, "a"),
+    ({"feedback": "down"}, ""),
+    ({"key": "anna", "model": "other", "slow": True}, "c"),
+    ({"answers": False}, "edcba"),
+)
+
+
+async def test_every_filter(ledger: Ledger, history: History) -> None:
+    names = {
+        "a": ledger.record(key_name="anna", asked={"dialect": "chat"}),
+        "b": ledger.record(
+            key_name="ben",
+            request={"client_ip": "10.0.0.9", "path": "/v1/chat/completions"},
+            answered={"error": "boom"},
+        ),
+        "c": ledger.record(key_name="anna", asked={"model": "other"}),
+    }
+    refused = ledger.open_request()
+    ledger.open_generation(refused)
+    ledger.recorder.close_request(refused, status=429, duration_ms=1, key_name=None)
+    view = ledger.open_request(method="GET", path="/history")
+    ledger.recorder.close_request(names["c"], status=200, duration_ms=10_001, key_name="anna")
+    names |= {"d": refused, "e": view}
+    await history.rate(names["a"], "owner", 1, "")
+
+    for chosen, expected in FILTERS:
+        found = await ids(history, **chosen)
+        assert (chosen, found) == (chosen, [names[letter] for letter in expected])
+
+
+async def test_time_is_a_range_of_ids(ledger: Ledger, history: History) -> None:
+    now = datetime.now(UTC)
+    ledger.record()
+    assert len(await ids(history, since=now - timedelta(minutes=1))) == 1
+    assert await ids(history, until=now - timedelta(minutes=1)) == []
+    assert first_id(now - timedelta(seconds=1)) < new_id() < first_id(now + timedelta(minutes=1))
+
+
+WORDS = (
+    "remembers",
+    "REMEMB",
+    "ledger",
+    "账本",
+    "账本在哪里",
+    "哪",
+    "想一想",
+    "100%_sure",
+    "a 'quoted' one",
+)
+NO_WORDS = ("remembered", "100x_sure", "100%xsure", "本账", "%%%", "___")
+
+
+async def test_words_are_found_in_question_answer_and_thinking(
+    ledger: Ledger, history: History
+) -> None:
+    ledger.record(**asked("nothing of the kind"), answered={"output": "no", "reasoning": None})
+    wanted = ledger.record(
+        **asked("What is a ledger? 账本在哪里"),
+        answered={
+            "output": "A book that remembers, 100%_sure: a 'quoted' one",
+            "reasoning": "想一想再说",
+        },
+    )
+    for words in WORDS:
+        assert (words, await ids(history, words=words)) == (words, [wanted])
+    for words in NO_WORDS:
+        assert (words, await ids(history, words=words)) == (words, [])
+
+
+async def test_the_same_question_is_found_for_everyone_who_asked_it(
+    ledger: Ledger, history: History
+) -> None:
+    first = ledger.record(key_name="anna", **asked("the same question"))
+    second = ledger.record(key_name="ben", **asked("the same question"))
+    assert await ids(history, words="same question") == [second, first]
+    assert await ids(history, words="same question", owner="anna") == [first]
+
+
+async def test_what_is_deleted_is_not_found(ledger: Ledger, history: History) -> None:
+    ledger.record(key_name="anna", **asked("a secret wish"))
+    await Mine(ledger.database, ledger.writer).delete("anna")
+    assert await ids(history, words="secret wish") == []
+
+
+async def test_a_rare_match_far_back_is_reached_in_steps(
+    ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "FIRST_LOOK", 5)
+    monkeypatch.setattr(find, "LONGEST_LOOK", 10)
+    wanted = ledger.record(key_name="anna", asked={"model": "other"})
+    for _ in range(30):
+        ledger.record(key_name="anna")
+
+    first = await history.page(Selection(key="anna", model="other"), limit=3)
+    assert (first.rows, first.complete) == ((), False)
+    assert first.next_before is not None
+    assert await ids(history, key="anna", model="other") == [wanted]
+
+
+async def test_saved_views_and_ratings_are_each_persons_own(
+    ledger: Ledger, history: History
+) -> None:
+    request = ledger.record()
+    await history.save_view("anna", "  slow   ones ", "slow=1")
+    await history.save_view("anna", "slow ones", "slow=1&key=anna")
+    assert [(v.name, v.query) for v in await history.views("anna")] == [
+        ("slow ones", "slow=1&key=anna")
+    ]
+    assert await history.views("ben") == []
+    await history.rate(request, "anna", 1, " fine ")
+    await history.rate(request, "ben", -1, "")
+    assert (await history.ratings([request], "anna"))[request].note == "fine"
+    await history.rate(request, "anna", None, "")
+    assert await history.ratings([request], "anna") == {}
+    with pytest.raises(InvalidRequest):
+        await history.save_view("anna", " ", "")
+    with pytest.raises(InvalidRequest):
+        await history.rate(request, "anna", 5, "")
+
+
+async def test_charts_count_by_hour_and_key(ledger: Ledger, history: History) -> None:
+    now = datetime.now(UTC)
+    for key, ms in (("anna", 100.0), ("anna", 300.0), ("ben", 200.0)):
+        ledger.record(key_name=key, answered={"timings": Timings(0, ms / 2, ms)})
+    found = await history.charts(Selection(), now - timedelta(hours=5), timedelta(hours=1))
+    assert found.complete
+    assert 6 <= len(found.slots) <= 7
+    assert sum(slot.requests for _, slot in found.slots) == found.whole.requests == 3
+    assert [(name, figures.requests) for name, figures in found.by_key] == [("anna", 2), ("ben", 1)]
+    assert (found.whole.total_p50, found.whole.total_p95) == (200, 300)
+    only = await history.charts(Selection(key="ben"), now - timedelta(hours=5), timedelta(hours=1))
+    assert only.whole.requests == 1
