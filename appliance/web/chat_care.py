@@ -129,9 +129,12 @@ async def bring_in(page: PageDep, file: Annotated[UploadFile, File()]) -> Respon
 
 @router.post("/chat/{conversation_id}/delete")
 async def delete(page: PageDep, conversation_id: str) -> Response:
+    store, owner = page.parts.chats.of(conversation_id), page.caller.name
     await stop(page, conversation_id)
     chat_title.give_way(page, conversation_id)
-    await page.parts.chats.of(conversation_id).delete(conversation_id, page.caller.name)
+    for message in (await store.get(conversation_id, owner)).messages:
+        page.parts.runs.forget(message.id, owner)
+    await store.delete(conversation_id, owner)
     return page.redirect("/")
 
 

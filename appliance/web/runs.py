@@ -67,6 +67,12 @@ class Runs:
         run = self._runs.get(run_id)
         return run if run is not None and run.owner == owner else None
 
+    def forget(self, run_id: str, owner: str) -> None:
+        """Lets go of what a run of this owner has said, once it is over."""
+        run = self.get(run_id, owner)
+        if run is not None and run.over:
+            del self._runs[run_id]
+
     async def close(self) -> None:
         """Stop all and wait until each has been written down."""
         for run in self._runs.values():

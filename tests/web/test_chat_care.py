@@ -124,6 +124,7 @@ async def test_nothing_of_a_temporary_chat_is_kept(
     assert (await client.get(path, headers=anna)).status_code == 404
     await client.post(f"{path}/delete")
     assert (await client.get(path)).status_code == 404
+    assert site.runs.get(answer_id(page), "owner") is None
 
 
 async def test_the_list_is_searched_pinned_and_foldered(
