@@ -63,10 +63,10 @@ class Counters:
         reset, left = await self._requests.get_window_stats(read_rate(rate), whose)
         return left, max(0.0, reset - self._clock())
 
-    async def tokens(self, whose: str, window: int) -> float:
+    async def tokens(self, whose: str, window: int) -> int:
         """Tokens of the last `window` seconds, as evenly as they may have come in the older."""
         now, past = await self._now_and_past(whose, window)
-        return now + past * (1 - self._clock() / window % 1)
+        return now + int(past * (1 - self._clock() / window % 1))
 
     async def add_tokens(self, whose: str, window: int, count: int) -> None:
         if count > 0:

@@ -109,7 +109,7 @@ class RateLimits:
             found.append(Allowance("requests", item.amount, left, reset, item.get_expiry()))
         for window, limit in _token_limits(caller).items():
             used = await self._tokens(caller, window)
-            found.append(Allowance("tokens", limit, max(0, int(limit - used)), window, window))
+            found.append(Allowance("tokens", limit, max(0, limit - used), window, window))
         return found
 
     async def _check_room(self, caller: Caller, tokens: int, window: int, limit: int) -> None:
@@ -123,7 +123,7 @@ class RateLimits:
     async def _count(self, whose: str, window: int, used: int) -> None:
         await self._ask(lambda counters: counters.add_tokens(whose, window, used))
 
-    async def _tokens(self, caller: Caller, window: int) -> float:
+    async def _tokens(self, caller: Caller, window: int) -> int:
         whose = caller.counted_as
         used = await self._ask(lambda counters: counters.tokens(whose, window))
         return used + self._reserved[whose]
