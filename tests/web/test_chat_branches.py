@@ -76,7 +76,10 @@ async def test_what_is_asked_follows_what_the_reader_sees(
     await settled(site, client, path)
     await client.post(path, data={"prompt": "Why?", "parent": first})
     await settled(site, client, path)
-    assert [turn.content for turn in site.gateway.asked[-1].prompt][1:] == ["Hello.", "Why?"]
+    assert site.gateway.asked[-1].prompt[1:] == (
+        Message("assistant", "Hello."),
+        Message("user", "Why?"),
+    )
     stray = await client.post(path, data={"prompt": "Why?", "parent": "elsewhere"})
     assert stray.status_code == 404
 

@@ -16,7 +16,7 @@ import pytest
 from appliance.domain import Message
 from appliance.gateway.queue import Place
 from appliance.web.chat_title import clean_title
-from tests.web.site import Site
+from tests.web.site import FACTS, Site
 from tests.web.test_chat import HTMX, SECONDS, answer_id, begin, settled
 
 pytestmark = pytest.mark.anyio
@@ -222,7 +222,7 @@ async def test_the_place_in_line_is_told_while_it_waits(
 async def test_the_context_in_use_is_shown(site: Site, client: httpx2.AsyncClient) -> None:
     page = await settled(site, client, await begin(client))
     assert "2 of 4,096 tokens" in page
-    site.engine.board.publish(facts=replace(site.engine.status.facts, context_length=0))
+    site.engine.board.publish(facts=replace(FACTS, context_length=0))
     path = await begin(client)
     assert "of 0 tokens" not in await settled(site, client, path)
 
