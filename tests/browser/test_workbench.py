@@ -49,7 +49,7 @@ def test_a_selected_part_is_changed_and_the_rest_stays(page: Page) -> None:
     page.keyboard.press("Space")
     expect(change).to_be_checked()
     assert not sideways(page)
-    page.get_by_role("button", name="Take over what is ticked").click()
+    page.get_by_role("button", name="Accept what is ticked").click()
     page.wait_for_url(re.compile("/write/drafts/"))
     expect(page.locator("#text")).to_have_value(LETTER.replace("text ", ""))
     expect(page.locator("#drafts [aria-current]")).to_contain_text("Dear Ada,")
