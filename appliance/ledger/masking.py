@@ -104,7 +104,10 @@ def masked_text(text: str) -> str:
 
 
 def _has_any(text: str, marks: Iterable[str]) -> bool:
-    return any(mark in text for mark in marks)
+    for mark in marks:  # noqa: SIM110 - a generator costs three times as much
+        if mark in text:
+            return True
+    return False
 
 
 def _card(match: re.Match[str]) -> str:

@@ -31,6 +31,9 @@ _OPEN_REQUEST = insert(RequestRecord)
 _CLOSE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
 _KEEP_CONTENT = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
 _OPEN_GENERATION = insert(GenerationStored)
+_REQUEST_OF = select(GenerationStored.request_id).where(
+    col(GenerationStored.id) == bindparam("row_id")
+)
 _CLOSE_GENERATION = update(GenerationStored).where(col(GenerationStored.id) == bindparam("row_id"))
 
 
@@ -166,9 +169,7 @@ def _close_generation(session: Session, row: dict[str, Any]) -> None:
     row |= {name: masked(row[name]) for name in texts}
     _close(session, _CLOSE_GENERATION, row)
     if said := search.output_text(row["output"], row["reasoning"]):
-        request_id = session.scalar(
-            select(GenerationStored.request_id).where(GenerationStored.id == row["row_id"])
-        )
+        request_id = session.connection().scalar(_REQUEST_OF, {"row_id": row["row_id"]})
         search.index(session, str(request_id), said)
 
 

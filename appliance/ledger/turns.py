@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Insert, Select, bindparam, insert
 from sqlmodel import Session, col, delete, select
 
 from appliance.ledger.columns import readable_json
@@ -25,6 +25,17 @@ AT_ONCE = 500
 BEGINNING = 0
 
 
+def _known(table: type[Part] | type[Turn]) -> Select[*tuple[Any, ...]]:
+    return Select(col(table.hash), col(table.id)).where(
+        col(table.hash).in_(bindparam("hashes", expanding=True))
+    )
+
+
+# Built once, so that no request pays for making SQL.
+_KNOWN_PARTS, _KNOWN_TURNS = _known(Part), _known(Turn)
+_NEW_PART, _NEW_TURN = insert(Part), insert(Turn)
+
+
 def keep_input(session: Session, said: Sequence[Any] | str) -> int | None:
     """Stores what is new of an input: messages, or a raw prompt. Returns its last turn's id."""
     pieces = [said] if isinstance(said, str) else list(said)
@@ -33,16 +44,16 @@ def keep_input(session: Session, said: Sequence[Any] | str) -> int | None:
     connection = session.connection()
     hashes = [_digest(readable_json(piece).encode()) for piece in pieces]
     chain = list(accumulate(hashes, lambda before, part: _digest(before + part)))
-    known = _ids(connection, Turn, chain)
+    known = _ids(connection, _KNOWN_TURNS, chain)
     depth = next((n for n in range(len(chain), 0, -1) if chain[n - 1] in known), 0)
     turn_id = known[chain[depth - 1]] if depth else BEGINNING
-    parts = _ids(connection, Part, hashes[depth:])
+    parts = _ids(connection, _KNOWN_PARTS, hashes[depth:])
     new = zip(pieces[depth:], hashes[depth:], chain[depth:], strict=True)
     for piece, own, whole in new:
         if own not in parts:
-            parts[own] = _insert(connection, Part, {"hash": own, "content": piece})
+            parts[own] = _insert(connection, _NEW_PART, {"hash": own, "content": piece})
         row = {"parent_id": turn_id, "part_id": parts[own], "hash": whole}
-        turn_id = _insert(connection, Turn, row)
+        turn_id = _insert(connection, _NEW_TURN, row)
     return turn_id
 
 
@@ -94,17 +105,16 @@ def _digest(data: bytes) -> bytes:
 
 
 def _ids(
-    connection: Connection, table: type[Part] | type[Turn], hashes: Sequence[bytes]
+    connection: Connection, known: Select[*tuple[Any, ...]], hashes: Sequence[bytes]
 ) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     for start in range(0, len(hashes), AT_ONCE):
-        some = hashes[start : start + AT_ONCE]
-        query = select(table.hash, table.id).where(col(table.hash).in_(some))
-        found.update((bytes(own), id_) for own, id_ in connection.execute(query))
+        rows = connection.execute(known, {"hashes": hashes[start : start + AT_ONCE]})
+        found.update((bytes(own), id_) for own, id_ in rows)
     return found
 
 
-def _insert(connection: Connection, table: type[Part] | type[Turn], row: dict[str, Any]) -> int:
-    key = connection.execute(insert(table), row).inserted_primary_key
+def _insert(connection: Connection, statement: Insert, row: dict[str, Any]) -> int:
+    key = connection.execute(statement, row).inserted_primary_key
     assert key is not None  # noqa: S101 - one row was inserted
     return int(key[0])

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, NamedTuple, TypeVar
@@ -46,13 +47,15 @@ class Writer:
     """Owns all writes to `database`.
 
     `lost` counts submitted work that could not be stored. `failing` is true from the first
-    loss until submitted work is stored again, and `last_error` is that first loss's reason.
+    loss until submitted work is stored again, and `last_error` is that first loss's reason. `gap`
+    is the time of the last row of losses, from its first to its last: what is not in the ledger.
     """
 
     def __init__(self, database: Database) -> None:
         self.lost = 0
         self.last_error: Exception | None = None
         self.failing = False
+        self.gap: tuple[datetime | None, datetime | None] = (None, None)
         self._database = database
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = Lock()
@@ -167,7 +170,12 @@ class Writer:
             self.failing = False
             if self._loss_logged:
                 self._loss_logged = False
-                logger.warning("The ledger records again; %d writes were lost", self.lost)
+                logger.warning(
+                    "The ledger records again. What came from %s to %s UTC is missing from it: "
+                    "%d writes in all were lost since the start",
+                    *(moment and f"{moment:%Y-%m-%d %H:%M:%S}" for moment in self.gap),
+                    self.lost,
+                )
         for job, answer in zip(jobs, answers, strict=True):
             if job.future is not None:
                 job.future.set_result(answer)
@@ -182,6 +190,8 @@ class Writer:
     def _count_lost(self, error: Exception) -> None:
         with self._lock:
             self.lost += 1
+            now = datetime.now(UTC)
+            self.gap = (self.gap[0] if self.failing else now, now)
             if not self.failing:  # later errors are mostly consequences of the first
                 self.last_error = error
             self.failing = True
