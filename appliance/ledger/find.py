@@ -6,6 +6,7 @@ Where too few of the candidates fit, the answer says how far it has looked and w
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.tables_feedback import Feedback
 
 FIRST_LOOK = 400
-LONGEST_LOOK = 8_000
+LONGEST_LOOK = 4_000
+PROBE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,7 @@ def _at_the_end(chosen: Selection, found: Found) -> Found:
 def _look(
     session: Session, chosen: Selection, before: str | None, limit: int, look: int
 ) -> tuple[Found, int]:
-    candidates = _candidates(session, chosen, before, look)
-    ids = list(session.execute(candidates).scalars())
+    ids = _candidates(session, chosen, before, look)
     if not ids:
         return Found((), None), 0
     request = col(RequestRecord.id)
@@ -67,58 +68,81 @@ def _look(
     return Found(tuple(rows), min(ids), complete=False), len(ids)
 
 
-def _candidates(session: Session, chosen: Selection, before: str | None, most: int) -> Any:
-    """Ids of requests by the one index that says most, newest first."""
+def _candidates(
+    session: Session, chosen: Selection, before: str | None, most: int
+) -> Sequence[str]:
+    """Ids of requests by the one index that says most, newest first.
+
+    That is the index whose first few candidates reach back furthest.
+    """
     if chosen.words:
         sqlite = session.get_bind().dialect.name == "sqlite"
-        return newest_matches(chosen.words, before=before, most=most, sqlite=sqlite)
+        query = newest_matches(chosen.words, before=before, most=most, sqlite=sqlite)
+        return _ids(session, query)
+    ways = list(_ways(chosen, before))
+    best = ways[0]
+    if len(ways) > 1:
+        tried = [(_reach(_ids(session, way.limit(PROBE))), n) for n, way in enumerate(ways)]
+        best = ways[min(tried)[1]]
+    return _ids(session, best.limit(most))
+
+
+def _reach(ids: Sequence[str]) -> str:
+    """How far back the candidates of a probe go; all the way when there are few."""
+    return ids[-1] if len(ids) == PROBE else ""
+
+
+def _ids(session: Session, query: Any) -> Sequence[str]:
+    return session.execute(query).scalars().all()
+
+
+def _ways(chosen: Selection, before: str | None) -> Iterator[Any]:
+    """Every index that knows a condition of the selection; at the end, if none does, the time."""
+    request, generation = col(RequestRecord.id), col(GenerationStored.request_id)
+    known = [(request, condition) for condition in _of_request(chosen)] + [
+        (generation, condition) for condition in _of_generation(chosen)
+    ]
     if chosen.feedback is not None:
-        return _by(col(Feedback.request_id), chosen, before, most, rated(chosen.feedback))
+        known.append((col(Feedback.request_id), rated(chosen.feedback)))
+    for column, condition in known:
+        yield _by(column, chosen, before, condition)
     if chosen.failed:
-        return _by_failure(chosen, before, most)
-    driver = _of_request(chosen)
-    if driver is not None:
-        return _by(col(RequestRecord.id), chosen, before, most, driver)
-    generation = col(GenerationStored.request_id)
-    if chosen.model is not None:
-        named = col(GenerationStored.model) == chosen.model
-        return _by(generation, chosen, before, most, named)
-    if chosen.answers or chosen.dialect is not None:
-        return _by(generation, chosen, before, most)
-    return _by(col(RequestRecord.id), chosen, before, most)
+        yield _by_failure(chosen, before)
+    elif not known:
+        yield _by(generation if chosen.answers else request, chosen, before)
 
 
-def _of_request(chosen: Selection) -> ColumnElement[bool] | None:
-    if chosen.ip is not None:
-        return col(RequestRecord.client_ip) == chosen.ip
+def _of_request(chosen: Selection) -> Iterator[ColumnElement[bool]]:
+    indexed = (
+        (RequestRecord.client_ip, chosen.ip),
+        (RequestRecord.key_name, chosen.key if chosen.owner is None else chosen.owner),
+        (RequestRecord.path, chosen.route),
+    )
+    yield from (col(column) == value for column, value in indexed if value is not None)
     if chosen.slow:
-        return col(RequestRecord.duration_ms) >= literal_column(str(SLOW_MS))
-    name = chosen.owner if chosen.owner is not None else chosen.key
-    if name is not None:
-        return col(RequestRecord.key_name) == name
-    if chosen.route is not None:
-        return col(RequestRecord.path) == chosen.route
+        yield col(RequestRecord.duration_ms) >= literal_column(str(SLOW_MS))
     if chosen.status in (4, 5) or (chosen.status or 0) >= 400:
-        return is_failed()
-    return None
+        yield is_failed()
 
 
-def _by(
-    column: Any,
-    chosen: Selection,
-    before: str | None,
-    most: int,
-    *narrower: ColumnElement[bool],
-) -> Any:
+def _of_generation(chosen: Selection) -> Iterator[ColumnElement[bool]]:
+    indexed = (
+        (GenerationStored.model, chosen.model),
+        (GenerationStored.dialect, chosen.dialect),
+    )
+    yield from (col(column) == value for column, value in indexed if value is not None)
+
+
+def _by(column: Any, chosen: Selection, before: str | None, *narrower: ColumnElement[bool]) -> Any:
     query: Any = Select(column).where(*narrower, *within(column, chosen, before))
-    return query.order_by(column.desc()).limit(most)
+    return query.order_by(column.desc())
 
 
-def _by_failure(chosen: Selection, before: str | None, most: int) -> Any:
+def _by_failure(chosen: Selection, before: str | None) -> Any:
     request, generation = col(RequestRecord.id), col(GenerationStored.request_id)
     broken = col(GenerationStored.error).is_not(None)
-    refused = _by(request, chosen, before, most, is_failed()).subquery()
-    died = _by(generation, chosen, before, most, broken).subquery()
+    refused = _by(request, chosen, before, is_failed()).limit(LONGEST_LOOK).subquery()
+    died = _by(generation, chosen, before, broken).limit(LONGEST_LOOK).subquery()
     both: Any = union(Select(refused.c[0]), Select(died.c[0])).subquery()
     query: Any = Select(both.c[0])
-    return query.order_by(both.c[0].desc()).limit(most)
+    return query.order_by(both.c[0].desc())

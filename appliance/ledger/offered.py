@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, func, select
 from sqlmodel import Session, col
 
 from appliance.ledger.tables import GenerationStored, RequestRecord
@@ -25,11 +25,8 @@ def offered(session: Session) -> dict[str, list[str]]:
 
 def _distinct(session: Session, column: Any) -> list[str]:
     """The first values of an indexed column, by leaping from one to the next."""
-    found: list[str] = []
-    value: str | None = ""
-    while value is not None and len(found) < MOST_VALUES:
-        query: Any = Select(column).where(column > value)
-        value = session.scalar(query.order_by(column).limit(1))
-        if value:
-            found.append(value)
-    return found
+    leap = select(func.min(column).label("value")).cte("leap", recursive=True)
+    further: Any = select(func.min(column)).where(column > leap.c.value).scalar_subquery()
+    leap = leap.union_all(select(further).where(leap.c.value.is_not(None)))
+    query: Any = Select(leap.c.value).limit(MOST_VALUES)
+    return [value for value in session.execute(query).scalars() if value]

@@ -118,6 +118,7 @@ class GenerationStored(GenerationColumns, table=True):
         ),
         Index("generation_by_turn", "turn_id"),
         Index("generation_by_model", "model", "request_id"),
+        Index("generation_by_dialect", "dialect", "request_id"),
         _partial("generation_failed", "request_id", "error IS NOT NULL"),
         _partial("generation_replays", "replay_of", "replay_of IS NOT NULL"),
     )

@@ -30,7 +30,12 @@ def downgrade() -> None:
         op.execute(f"DROP TABLE IF EXISTS {table}")
     for name in ("request_by_ip", "request_by_path", "request_failed", "request_slow"):
         op.drop_index(name, "request")
-    for name in ("generation_by_model", "generation_failed", "generation_replays"):
+    for name in (
+        "generation_by_model",
+        "generation_by_dialect",
+        "generation_failed",
+        "generation_replays",
+    ):
         op.drop_index(name, "generation_row")
 
 
@@ -79,6 +84,7 @@ def _create_indexes() -> None:
     _create_partial("request_failed", "request", "id", FAILED)
     _create_partial("request_slow", "request", "id", SLOW)
     op.create_index("generation_by_model", "generation_row", ["model", "request_id"])
+    op.create_index("generation_by_dialect", "generation_row", ["dialect", "request_id"])
     _create_partial("generation_failed", "generation_row", "request_id", BROKEN)
     _create_partial("generation_replays", "generation_row", "replay_of", "replay_of IS NOT NULL")
 
