@@ -1,0 +1,147 @@
+"""The concrete parts of the appliance, made from the settings: the only place that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx2
+from fastapi import Request
+
+from appliance import VERSION
+from appliance.doors import Doors
+from appliance.engine.client import EngineClient, http_client
+from appliance.engine.counting import TokenCounter
+from appliance.engine.status import Engine
+from appliance.fit.catalogue import load_catalogue
+from appliance.fit.plan import Plan
+from appliance.gateway.cache import AnswerCache
+from appliance.gateway.elsewhere import Elsewhere
+from appliance.gateway.energy import EnergyMeter, card_counter
+from appliance.gateway.gateway import Gateway
+from appliance.gateway.identity import Caller
+from appliance.gateway.limits import RateLimits
+from appliance.gateway.queue import FairQueue
+from appliance.gateway.store import MemoryStore
+from appliance.ledger.assistants import Assistants
+from appliance.ledger.attachments import Attachments
+from appliance.ledger.conversations import Conversations
+from appliance.ledger.database import Database
+from appliance.ledger.drafts import Drafts
+from appliance.ledger.history import History
+from appliance.ledger.joining import Joining
+from appliance.ledger.keys import KeyStore
+from appliance.ledger.mine import Mine
+from appliance.ledger.queries import Queries
+from appliance.ledger.recorder import Recorder
+from appliance.ledger.retention import Keep, Retention
+from appliance.ledger.writer import Writer
+from appliance.monitor import Monitor
+from appliance.settings import Settings
+from appliance.web.frame import Logged
+from appliance.web.parts import WebParts
+from appliance.web.runs import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that lives as long as the app."""
+
+    database: Database
+    writer: Writer
+    recorder: Recorder
+    keys: KeyStore
+    http: httpx2.AsyncClient
+    engine: Engine
+    queue: FairQueue
+    gateway: Gateway
+    runs: Runs
+    monitor: Monitor
+
+
+def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
+    database = Database(settings.effective_database_url)
+    database.migrate()
+    writer = Writer(database)
+    recorder = Recorder(writer)
+    http = http_client()
+    queue = FairQueue(
+        slots=max(1, plan.max_concurrency),
+        limit=settings.queue_limit,
+        per_key=settings.queue_limit_per_key,
+    )
+    store = _store(settings)
+    monitor = Monitor(
+        engine=engine, queue=queue, writer=writer, store=store, data_dir=settings.data_dir
+    )
+    gateway = Gateway(
+        engine=engine,
+        client=EngineClient(http),
+        limits=RateLimits(settings.rate_limit),
+        queue=queue,
+        log=recorder,
+        log_content=settings.log_content,
+        cache=None if store is None else AnswerCache(store),
+        watch=monitor.generation,
+        energy=EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu and plan.gpu.uuid else None),
+    )
+    keys = KeyStore(database, writer)
+    runs = Runs(gateway, engine)
+    return Parts(database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor)
+
+
+def _store(settings: Settings) -> MemoryStore | None:
+    if not settings.cache_minutes:
+        return None
+    seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
+    return MemoryStore(seconds=seconds, max_bytes=most)
+
+
+def web_parts(
+    settings: Settings,
+    plan: Plan,
+    parts: Parts,
+    queries: Queries,
+    history: History,
+    elsewhere: Elsewhere,
+    named: Callable[[Request], Awaitable[Caller]],
+    entrance: Doors,
+) -> WebParts:
+    return WebParts(
+        gateway=parts.gateway,
+        identify=named,
+        engine=parts.engine,
+        queries=queries,
+        history=history,
+        mine=Mine(parts.database, parts.writer),
+        elsewhere=elsewhere,
+        logged=Logged(
+            full=settings.log_content == "full",
+            days=settings.retention_days,
+            text_days=settings.retention_content_days,
+        ),
+        keys=parts.keys,
+        conversations=Conversations(parts.database, parts.writer),
+        drafts=Drafts(parts.database, parts.writer),
+        chat_titles=not settings.no_chat_titles,
+        attachments=Attachments(parts.database, parts.writer),
+        assistants=Assistants(parts.database, parts.writer),
+        count_tokens=TokenCounter(parts.engine, EngineClient(parts.http)),
+        runs=parts.runs,
+        plan=plan,
+        losses=parts.writer,
+        reach=entrance.reach,
+        demo_model=load_catalogue().demo.name,
+        sessions=entrance.sessions,
+        login_tries=entrance.tries,
+        joining=Joining(parts.database, parts.writer),
+        sign_out_all=entrance.signing.replace,
+        language=settings.language,
+        version=VERSION,
+    )
+
+
+def retention(settings: Settings, parts: Parts) -> Retention:
+    size = None if settings.retention_mb is None else settings.retention_mb * 1_000_000
+    keep = Keep(settings.retention_days, settings.retention_content_days, size)
+    return Retention(parts.database, parts.writer, keep)
