@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.datastructures import URL
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.settings import Settings
 
 # What a browser needs to read how to trust us, before it can speak HTTPS with us.
+BANNER = "/engine/banner/stream"
 ALSO_PLAIN = ("/trust", "/static/", "/language", "/theme")
 
 
@@ -73,6 +74,9 @@ class ToHttps:
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == BANNER:  # 204 tells a page not to ask again
+            await Response(status_code=204)(scope, receive, send)
+            return
         if scope["path"].startswith(ALSO_PLAIN):
             await self._app(scope, receive, send)
             return

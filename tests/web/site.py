@@ -187,6 +187,7 @@ class Site:
     """One appliance's pages, made in a running event loop; `close()` it."""
 
     def __init__(self, folder: Path, *, require_key: bool = False) -> None:
+        self.folder = folder
         self.secrets = [SECRET]
         self.database = Database(f"sqlite:///{folder / 'appliance.db'}")
         self.database.migrate()
