@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 # Names, units and code, which read the same in every language.
 SAME_EVERYWHERE = re.compile(
-    r"https?://\S+|(?<!\w)/[\w/]+|sk-appl-|X-Log-Content: off|APPLIANCE_KEY|\b(?:AI|API|UTC|KV|IP|Id|SQL|HTTP|Markdown|Python|curl|openai|JavaScript|TypeScript"
+    r"https?://\S+|(?<!\w)/[\w/]+|sk-appl-|X-Log-Content: off|APPLIANCE_KEY|[245]xx|"
+    r"\b(?:AI|API|UTC|KV|IP|Id|SQL|HTTP|Markdown|Python|curl|openai|JavaScript|TypeScript"
     r"|Ctrl|Enter|Esc|tokens?|Java|Go|Rust|Kotlin|Swift|PHP|Ruby|Bash|PowerShell|HTML|CSS|English|C|R|p50|p95|ms|s|min|MB"
     r"|JSON|Top-[pk]|Min-p|JSONL|CSV|Parquet|OpenAI|editor|minute|day|second|script|Script-1B|fp32|cpu|owner|lan|GET|POST|B|KB|GB"
     r"|OpenAI|CA|VPN|iPhone|iPad|Android|Windows|macOS|Linux|Debian|Ubuntu|Fedora|Chrome|Chromium|Firefox|Safari"
