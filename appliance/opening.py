@@ -17,7 +17,7 @@ FIRST_KEY = "team"
 
 def open_up(settings: Settings, network: Network) -> None:
     """Nothing is opened without a key: the first is made here, and shown this once."""
-    made, keys = anyio.run(_keys, settings)
+    made, keys = anyio.run(keys_that_open, settings)
     for line in who_can_reach(network, [key.name for key in keys]):
         console.say(line)
     if made is not None:
@@ -49,7 +49,7 @@ def _listed(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-async def _keys(settings: Settings) -> tuple[str | None, list[ApiKey]]:
+async def keys_that_open(settings: Settings) -> tuple[str | None, list[ApiKey]]:
     """The secret of the key that had to be made, and the keys that open something now."""
     database = Database(settings.effective_database_url)
     database.migrate()

@@ -12,7 +12,7 @@ SAME_EVERYWHERE = re.compile(
     r"|Ctrl|Enter|Esc|tokens?|Java|Go|Rust|Kotlin|Swift|PHP|Ruby|Bash|PowerShell|HTML|CSS|English|C|R|p50|p95|ms|s|min|MB"
     r"|JSON|Top-[pk]|Min-p|JSONL|CSV|Parquet|OpenAI|editor|minute|day|second|script|Script-1B|fp32|cpu|owner|lan|GET|POST|B|KB|GB"
     r"|OpenAI|CA|VPN|iPhone|iPad|Android|Windows|macOS|Linux|Debian|Ubuntu|Fedora|Chrome|Chromium|Firefox|Safari"
-    r"|Node\.js|SHA|PEM|appliance\.crt|(?:[0-9A-F]{2}:){31}[0-9A-F]{2})\b|--(?:lan|https)\b"
+    r"|Node\.js|https|SHA|PEM|appliance\.crt|(?:[0-9A-F]{2}:){31}[0-9A-F]{2})\b|--(?:lan|https)\b"
 )
 
 

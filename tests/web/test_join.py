@@ -77,7 +77,7 @@ async def test_neither_code_nor_secret_lies_in_the_database(
     code = await invited(client)
     with site.database.reading() as session:
         connection = session.connection().connection
-        assert code not in "\n".join(str(row) for row in connection.iterdump())  # type: ignore[attr-defined]
+        assert code not in "\n".join(str(row) for row in connection.iterdump())
 
 
 async def test_an_expired_link_is_refused(
@@ -189,7 +189,7 @@ async def test_chinese_is_complete(
     vouch(site)
     for browser in (client, stranger):
         browser.cookies.set("language", "zh")
-    code = await invited(client)
+    code = await invited(client, "小安")
     pages = [
         await client.post("/keys/invite", data={"name": "小本"}),
         await stranger.get("/join", params={"code": code}),
