@@ -1,0 +1,119 @@
+"""Recorded requests for programs: found by filters, rated, run again here and elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlmodel import Session, col, select
+
+from appliance.ledger.database import Database
+from appliance.ledger.tables import GenerationRecord
+from appliance.web.snippets import snippets
+from tests.scripted_app import ScriptedAppliance, scripted_appliance
+from tests.scripted_engine import KEY, MODEL
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedAppliance]:
+    with scripted_appliance(tmp_path_factory.mktemp("replay")) as running:
+        yield running
+
+
+def ask(appliance: ScriptedAppliance, prompt: str, **more: object) -> str:
+    """Asks, and tells the id of the request."""
+    body = {"messages": [{"role": "user", "content": prompt}], **more}
+    answer = httpx2.post(f"{appliance.url}/v1/chat/completions", json=body, timeout=60)
+    return answer.headers["x-request-id"]
+
+
+def generations(appliance: ScriptedAppliance) -> list[GenerationRecord]:
+    database = Database(appliance.settings.effective_database_url)
+    with Session(database.engine) as session:
+        found = session.exec(select(GenerationRecord).order_by(col(GenerationRecord.id))).all()
+    database.close()
+    return list(found)
+
+
+def test_filters_and_feedback(appliance: ScriptedAppliance) -> None:
+    name = ask(appliance, "say 账本 在哪里")
+    rated = {"request_id": name, "rating": 1, "note": "right"}
+    assert httpx2.post(f"{appliance.url}/v1/feedback", json=rated).json() == rated
+    filters: tuple[dict[str, str], ...] = (
+        {"q": "账本 在"},
+        {"feedback": "up"},
+        {"answers": "true", "key": "owner"},
+    )
+    for asked in filters:
+        found = httpx2.get(f"{appliance.url}/admin/requests", params=asked, timeout=60).json()
+        assert name in [row["id"] for row in found["requests"]], asked
+    unknown = {"request_id": "nobody's", "rating": 1}
+    assert httpx2.post(f"{appliance.url}/v1/feedback", json=unknown).status_code == 404
+    too_much = {"request_id": name, "rating": 9}
+    refused = httpx2.post(f"{appliance.url}/v1/feedback", json=too_much)
+    assert refused.status_code == 400
+    assert "rating" in refused.text
+
+
+def test_run_again_here_and_elsewhere(appliance: ScriptedAppliance) -> None:
+    name = ask(appliance, "say one two", temperature=0, top_p=0.5)
+    address = f"{appliance.url}/admin/requests/{name}/replay"
+    there = {"url": appliance.engine.url, "key": KEY, "model": MODEL}
+    for changes in ({"temperature": 0.9}, there):
+        answer = httpx2.post(address, json=changes, timeout=60).json()
+        assert answer["first"]["output"].split() == answer["again"]["output"].split()
+    rows = generations(appliance)
+    first = next(row for row in rows if row.request_id == name)
+    again, elsewhere = rows[-2:]
+    assert again.replay_of == elsewhere.replay_of == first.id
+    assert (again.dialect, again.cached_from) == ("replay", None)
+    assert (again.parameters["temperature"], again.parameters["top_p"]) == (0.9, 0.5)
+    assert elsewhere.engine == appliance.engine.url
+    assert KEY not in json.dumps([row.model_dump(mode="json") for row in rows])
+    for wrong in ({"temperature": 3}, {"url": "ftp://nowhere"}, {"colour": 1}):
+        assert httpx2.post(address, json=wrong).status_code in (400, 422), wrong
+
+
+def test_a_copied_program_asks_the_same(appliance: ScriptedAppliance) -> None:
+    name = ask(appliance, 'say it\'s "quoted" 你好', temperature=0.5)
+    record = next(row for row in generations(appliance) if row.request_id == name)
+    curl, python, javascript = snippets(record, appliance.url)
+    commands = ((sys.executable, "-c", python.text), ("sh", "-c", curl.text))
+    for command in commands:
+        told = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", check=True,
+            env=os.environ | {"APPLIANCE_KEY": "", "PYTHONIOENCODING": "utf-8"},
+        )  # fmt: skip
+        assert "你好" in json.loads(told.stdout)["choices"][0]["message"]["content"]
+    sent = appliance.engine.bodies[-1]
+    assert sent["messages"][-1]["content"] == 'say it\'s "quoted" 你好'
+    assert sent["temperature"] == 0.5
+    body = javascript.text.partition("const body = ")[2].partition(";\nconst answer")[0]
+    assert json.loads(body)["temperature"] == 0.5
+
+
+def test_the_command_compares_a_set(appliance: ScriptedAppliance) -> None:
+    ask(appliance, "say the same words")
+    note = Path(appliance.settings.data_dir) / "appliance.running"
+    note.write_text(json.dumps({"pid": 1, "url": appliance.url, "join_url": None}))
+    command = [sys.executable, "-m", "appliance.cli", "replay", "--limit", "2", "--json"]
+    command += ["--data-dir", str(appliance.settings.data_dir)]
+
+    def run(*more: str) -> tuple[int, list[dict[str, object]]]:
+        told = subprocess.run(
+            [*command, *more], capture_output=True, text=True, encoding="utf-8", check=False
+        )
+        return told.returncode, json.loads(told.stdout)
+
+    status, outcomes = run()
+    assert status == 0, outcomes
+    assert [outcome["same"] for outcome in outcomes] == [True, True]
+    status, outcomes = run("--against", f"{appliance.url}/nowhere")
+    assert status == 1
+    assert all(outcome["error"] for outcome in outcomes)
