@@ -12,6 +12,7 @@ import typer
 from appliance.errors import SetupError
 from appliance.flags import merged_flags, takes_settings
 from appliance.folder import DataFolder
+from appliance.lan.tls import client_context
 from appliance.settings import load_settings
 
 LOOK_EVERY_SECONDS = 0.5
@@ -98,7 +99,9 @@ def _caller(
     import httpx2
 
     settings = load_settings(merged_flags(context, flags))
-    url = DataFolder(settings.data_dir).holder_url()
+    folder = DataFolder(settings.data_dir)
+    url = folder.holder_url()
+    trusted = client_context(folder.authority()) if url and url.startswith("https") else True
     headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def call(method: str, path: str) -> Status:
@@ -111,6 +114,7 @@ def _caller(
                 headers=headers,
                 timeout=ANSWER_SECONDS,
                 trust_env=False,
+                verify=trusted,
             )
         except httpx2.HTTPError:
             raise _not_running(settings.data_dir) from None

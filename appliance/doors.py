@@ -49,6 +49,6 @@ def doors(settings: Settings, folder: DataFolder, network: Network | None) -> Do
         port=settings.port,
         require_key=settings.require_key,
         urls=network.urls,
-        authority=folder.authority,
+        authority=folder.authority if settings.vouches_for_itself else lambda: None,
     )
     return Doors(Sessions(signing), signing, reach, WrongKeys())

@@ -164,7 +164,8 @@ def _announce(start: Start) -> None:
     console.say(f"Appliance {VERSION} at {start.network.local_url}   (Ctrl-C stops it)")
     model = next((r.phrase for r in decision.reasons if r.subject == "model"), None)
     console.say(f"Model: {decision.model}" + (f" – {model}" if model else ""))
-    if (authority := start.folder.authority()) is not None and start.settings.https:
+    authority = start.folder.authority()
+    if authority is not None and start.settings.vouches_for_itself:
         from appliance.lan.authority import fingerprint
 
         console.say(f"Devices must trust its authority once: {start.network.local_url}/trust")

@@ -196,6 +196,11 @@ class Settings(BaseModel):
         return self.https or self.tls_cert is not None
 
     @property
+    def vouches_for_itself(self) -> bool:
+        """Whether the certificate is of our own authority, which devices must be told to trust."""
+        return self.https and self.tls_cert is None
+
+    @property
     def bind_host(self) -> str:
         """The address uvicorn binds: every one with `--lan`, else `host`."""
         return "0.0.0.0" if self.lan else self.host  # noqa: S104 - only when asked for

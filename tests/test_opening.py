@@ -12,10 +12,14 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from appliance.entrance import tls_for
+from appliance.folder import DataFolder
 from appliance.lan.addresses import Address
 from appliance.lan.network import Network
+from appliance.lan.tls import client_context
 from appliance.opening import open_up
-from appliance.server import ToHttps, config_for
+from appliance.serve import bind
+from appliance.server import Beside, ToHttps, alongside, config_for
 from appliance.settings import Settings, load_settings
 
 ALL = "0.0.0.0"  # noqa: S104 - not bound
@@ -114,6 +118,26 @@ async def test_forwarding_headers_count_from_trusted_proxies_alone(
             "/", headers={"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
         )
     assert said.text == seen
+
+
+@pytest.mark.anyio
+async def test_a_command_on_this_machine_speaks_https_with_its_own_appliance(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings({"data_dir": tmp_path, "https": True}, {})
+    folder, network = DataFolder(tmp_path), Network("127.0.0.1", 8000, "https")
+    tls = tls_for(settings, folder, network)
+    assert tls is not None
+    listener = bind("127.0.0.1", 0)
+    server = Beside(config_for(tell, settings, tls.context))
+    port = listener.getsockname()[1]
+    async with alongside(server, listener):
+        trusted = client_context(folder.authority())
+        async with httpx2.AsyncClient(verify=trusted, trust_env=False) as client:
+            assert (await client.get(f"https://127.0.0.1:{port}/")).text == "127.0.0.1 https"
+        async with httpx2.AsyncClient(trust_env=False) as stranger:
+            with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await stranger.get(f"https://127.0.0.1:{port}/")
 
 
 @pytest.mark.anyio

@@ -75,6 +75,16 @@ def context_for(source: Certificate) -> ssl.SSLContext:
     return context
 
 
+def client_context(authority: bytes | None) -> ssl.SSLContext:
+    """For commands that call the appliance on this machine, whose own certificate may be for
+    another name: whoever answers there is the appliance that the data folder tells of."""
+    context = ssl.create_default_context()
+    if authority is not None:
+        context.load_verify_locations(cadata=authority.decode())
+    context.check_hostname = False
+    return context
+
+
 async def keep_fresh(
     source: Certificate, context: ssl.SSLContext, every: float = LOOK_EVERY_SECONDS
 ) -> None:
