@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE = 300
 
 LOADED_BY_NAME = {
+    "axe-playwright-python": "its script is read as a file",
     "accelerate": "transformers places weights with it",
     "bitsandbytes": "transformers loads int8 and nf4 with it",
     "gguf": "transformers reads GGUF with it",

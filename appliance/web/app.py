@@ -22,6 +22,7 @@ from appliance.web import (
     history_export,
     history_mine,
     history_request,
+    installing,
     invite,
     join,
     keys,
@@ -60,6 +61,7 @@ PAGES = (
     banner.router,
     engine.router,
     preferences.router,
+    installing.router,
 )
 
 

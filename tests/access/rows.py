@@ -20,6 +20,9 @@ ACCESS = {
         GET /ready
         GET /static/{name:path}
         GET /widget.js
+        GET /manifest.webmanifest
+        GET /service-worker.js
+        GET /offline
         GET /login
         POST /login
         POST /logout

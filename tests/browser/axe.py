@@ -14,7 +14,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "bes
 COLOURS = ["color-contrast", "link-in-text-block"]
 RUN = """async only => {
     const type = only.length < 3 ? "rule" : "tag";
-    const options = { runOnly: { type, values: only }, resultTypes: ["violations"], preload: false };
+    const runOnly = { type, values: only };
+    const options = { runOnly, resultTypes: ["violations"], preload: false };
     if (type === "tag") options.rules = { "target-size": { enabled: true } };
     const { violations } = await axe.run(document, options);
     return violations.flatMap(({ id, nodes }) => nodes.map(

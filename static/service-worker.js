@@ -1,0 +1,39 @@
+// Shows a notice when the appliance cannot be reached. Keeps the notice and what it is drawn with,
+// and never a page: pages are private and belong to whoever is signed in.
+
+// `KEPT`, the notice with its files, and its `VERSION` are written before this by the server.
+
+const CACHE = `offline-${VERSION}`;
+const [NOTICE] = KEPT;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(KEPT)));
+  self.skipWaiting();
+});
+
+async function takeOver() {
+  const old = (await caches.keys()).filter((name) => name !== CACHE);
+  await Promise.all(old.map((name) => caches.delete(name)));
+  await self.registration.navigationPreload?.enable();
+  await self.clients.claim();
+}
+self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
+
+async function pageOrNotice(event) {
+  try {
+    return (await event.preloadResponse) ?? (await fetch(event.request));
+  } catch {
+    return (await caches.match(NOTICE, { ignoreVary: true })) ?? Response.error();
+  }
+}
+
+async function keptOrAsked(request) {
+  return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
+}
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method !== "GET") return;
+  if (request.mode === "navigate") event.respondWith(pageOrNotice(event));
+  else if (KEPT.includes(new URL(request.url).pathname)) event.respondWith(keptOrAsked(request));
+});
