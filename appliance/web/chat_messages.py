@@ -13,6 +13,7 @@ from appliance.domain import Message, Phrase
 from appliance.errors import ContextExceeded
 from appliance.ledger.tables_assistants import Attachment
 from appliance.ledger.tables_chat import ConversationMessage, MessageStatus
+from appliance.ledger.tables_feedback import Feedback
 from appliance.web import markdown
 from appliance.web.attachments import with_files
 from appliance.web.chat_files import Files
@@ -37,7 +38,8 @@ _STATUS: dict[State, MessageStatus] = {
 class Bubble:
     """One message on the page. `html` is the rendered text of an answer, None for a question.
 
-    `may_continue`: it was stopped or cut before its end. `rate` is in tokens a second.
+    `may_continue`: it was stopped or cut before its end. `rate` is in tokens a second. `opinion` is
+    the reader's own.
     """
 
     id: str
@@ -57,6 +59,7 @@ class Bubble:
     tokens: int | None
     rate: float | None
     files: tuple[Attachment, ...]
+    opinion: Feedback | None
 
 
 def bubble(
@@ -64,6 +67,7 @@ def bubble(
     run: Run | None = None,
     place: Place = ALONE,
     files: tuple[Attachment, ...] = (),
+    opinion: Feedback | None = None,
 ) -> Bubble:
     """The message, with what `run` has said since it was last written down."""
     text, reasoning, status, error = _newest(message, run)
@@ -87,6 +91,7 @@ def bubble(
         tokens=message.completion_tokens,
         rate=message.tokens_per_second,
         files=files,
+        opinion=opinion,
     )
 
 

@@ -179,9 +179,14 @@ async def _bubbles(
 ) -> tuple[Bubble, ...]:
     runs, owner, beside = page.parts.runs, page.caller.name, places(found.messages)
     files = await files_of(page, shown)
+    opinions = await page.parts.history.ratings([one.request_id or "" for one in shown], owner)
     return tuple(
-        bubble(one, runs.get(one.id, owner), beside[one.id], files.get(one.id, ())) for one in shown
-    )
+        bubble(
+            one, runs.get(one.id, owner), beside[one.id], files.get(one.id, ()),
+            opinions.get(one.request_id or ""),
+        )
+        for one in shown
+    )  # fmt: skip
 
 
 def _start(shown: tuple[ConversationMessage, ...], before: str | None) -> int:

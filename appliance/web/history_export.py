@@ -22,6 +22,8 @@ from appliance.web.snippets import messages
 router = APIRouter(route_class=PageRoute)
 Kind = Literal["jsonl", "pairs", "csv", "parquet"]
 COMPLETE = ("stop", "tool_calls")
+# What nobody has asked: names for chats, and the same once more.
+BESIDE = ("title", "replay")
 # A spreadsheet would take a cell that begins so for a formula, and do what a model wrote.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
@@ -60,6 +62,8 @@ async def _chats(page: Page, chosen: Selection) -> AsyncIterator[str]:
     async for one in page.parts.history.selected(chosen):
         asked, said = one.generation.input, read_output(one.generation)
         if not asked or not said or one.generation.finish_reason not in COMPLETE:
+            continue
+        if one.generation.dialect in BESIDE:
             continue
         turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else messages(asked)
         yield _line({"messages": [*turns, {"role": "assistant", "content": said[0]}]})
