@@ -87,7 +87,8 @@ def _schema() -> dict[str, Any]:
         data.open("")
         decision = plan(probe(data.path), Wish(), load_catalogue())
         app = create_app(settings, data, decision, make_engine(settings, data, decision))
-        schema: dict[str, Any] = app.app.openapi()  # type: ignore[attr-defined]
+        # Inside of what records requests and of what sets security headers.
+        schema: dict[str, Any] = app.app.app.openapi()  # type: ignore[attr-defined]
         data.close()
         return schema
 

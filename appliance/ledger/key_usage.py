@@ -45,8 +45,8 @@ class KeyUsage:
 
 def _rows(session: Session, name: str, first: date) -> Sequence[Any]:
     day = func.date(RequestRecord.created_at)
-    tokens = func.coalesce(GenerationStored.prompt_tokens, 0)
-    tokens += func.coalesce(GenerationStored.completion_tokens, 0)
+    read, said = GenerationStored.prompt_tokens, GenerationStored.completion_tokens
+    tokens = func.coalesce(read, 0) + func.coalesce(said, 0)
     query = (
         select(day, func.count(), func.count(col(GenerationStored.error)), func.sum(tokens))
         .join(GenerationStored, col(GenerationStored.request_id) == RequestRecord.id)
