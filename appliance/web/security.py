@@ -46,12 +46,12 @@ class SecureHeaders:
     """
 
     def __init__(self, app: ASGIApp, *, hsts_days: int = 0) -> None:
-        self._app = app
+        self.app = app
         self._hsts_days = hsts_days
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
 
         async def send_guarded(message: Message) -> None:
@@ -64,7 +64,7 @@ class SecureHeaders:
                     headers.setdefault("Strict-Transport-Security", lasting)
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        await self.app(scope, receive, send_guarded)
 
 
 def check_same_origin(request: Request) -> None:

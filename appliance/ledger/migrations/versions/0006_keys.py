@@ -28,8 +28,9 @@ COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
 
 def upgrade() -> None:
     for name, kind in COLUMNS.items():
-        default = {"nullable": False, "server_default": '["chat"]'} if name == "scopes" else {}
-        op.add_column("api_key", sa.Column(name, kind, **default))
+        wanted = '["chat"]' if name == "scopes" else None
+        column = sa.Column(name, kind, nullable=wanted is None, server_default=wanted)
+        op.add_column("api_key", column)
     op.execute("""UPDATE api_key SET scopes = '["chat", "admin"]' WHERE is_admin""")
     op.drop_column("api_key", "is_admin")
     op.create_index("ix_api_key_old_hash", "api_key", ["old_hash"])
