@@ -16,6 +16,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread over processes, a file stays whole, and so does a folder of `TOGETHER`."""
 
     def group(item: pytest.Item) -> str:
+        if item.get_closest_marker("postgresql"):
+            return "postgresql"  # one server is enough
         file = item.nodeid.partition("::")[0]
         return next((folder for folder in TOGETHER if file.startswith(folder)), file)
 

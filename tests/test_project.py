@@ -28,6 +28,8 @@ LOADED_BY_NAME = {
     "huggingface-hub": "transformers fetches with it",
     "openvino-tokenizers": "OpenVINO GenAI builds a tokenizer with it",
     "pip": "the installer itself",
+    "psycopg": "SQLAlchemy loads it for postgresql://",
+    "psycopg-binary": "psycopg finds its C library in it",
     "python-multipart": "FastAPI reads forms with it",
     "safetensors": "transformers reads weights with it",
     "uvloop": "uvicorn's event loop",

@@ -10,7 +10,8 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from appliance.errors import SetupError
-from appliance.ledger.database import make_private_file, sqlite_file
+from appliance.ledger.database import make_private_file
+from appliance.ledger.dialects import sqlite_file
 
 
 def backup(database_url: str, target: Path) -> None:

@@ -38,10 +38,14 @@ def examine(url: str) -> Iterator[Finding]:
     """Every finding, as soon as it is made. Raises SetupError when there is nothing to look at."""
     database = Database(url)
     try:
+        if not database.is_sqlite:
+            from appliance.ledger.doctor_server import examine_server
+
+            for level, text in examine_server(database):
+                yield Finding(level, text)
+            return
         if database.file is None:
-            raise SetupError(
-                "Only a SQLite database is examined. Ask your database server's own tools."
-            )
+            raise SetupError("Only a database in a plain file can be examined.")
         if not database.file.is_file():
             raise SetupError("There is no database at %(file)s yet.", file=str(database.file))
         yield from _examine_file(database.file)

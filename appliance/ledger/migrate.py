@@ -77,11 +77,9 @@ def _explained(database: Database) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        reason = str(error.orig)
-        advice = next(
-            (advice for sign, advice in _ADVICE.items() if sign in reason),
-            "Check the file and the disk, or choose another folder with --data-dir.",
-        )
+        reason = " ".join(str(error.orig).split()).rstrip(".")
+        known = _ADVICE if database.is_sqlite else _SERVER_ADVICE
+        advice = next((advice for sign, advice in known.items() if sign in reason), known[""])
         raise SetupError(
             "The database %(name)s cannot be opened: %(reason)s. " + advice,
             name=str(database.file or database.url.render_as_string(hide_password=True)),
@@ -96,6 +94,15 @@ _ADVICE = {
     "locked": "Another program is writing to it; close that program and start again.",
     "readonly": "Make the file writable, or choose another folder with --data-dir.",
     "full": "Free some space on that disk and start again.",
+    "": "Check the file and the disk, or choose another folder with --data-dir.",
+}
+_SERVER_ADVICE = {
+    "authentication failed": "Check the name and the password in --database-url.",
+    "no password": "Give the password in --database-url: postgresql://USER:PASSWORD@HOST/NAME.",
+    "does not exist": "Create the user and the database on the server first (createdb).",
+    "permission denied": "Let this user own the database: ALTER DATABASE … OWNER TO ….",
+    "lock timeout": "Another program is writing to it or updating it; start again in a while.",
+    "": "Check that the server runs and that --database-url leads to it.",
 }
 
 

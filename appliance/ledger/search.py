@@ -12,6 +12,7 @@ import sqlite3
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, column, func, table, text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, insert
 
 from appliance.ledger.tables_feedback import Searched
@@ -154,7 +155,11 @@ def _has_trigrams(connection: Connection) -> bool:
     available = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
     if connection.exec_driver_sql(available).first() is None:
         return False
-    connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    except DBAPIError:  # not allowed to this user
+        return False
     return True
 
 

@@ -1,9 +1,12 @@
-"""A whole ledger on a real file, and the short ways in which the tests fill it."""
+"""A whole ledger on a real database, and the short ways in which the tests fill it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +18,25 @@ from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
+from appliance.ledger.schema import metadata
 from appliance.ledger.writer import Writer
+from tests.servers import postgresql
 
 
-def url_of(file: Path) -> str:
-    return f"sqlite:///{file}"
+def url_of(place: Path | str) -> str:
+    return place if isinstance(place, str) else f"sqlite:///{place.as_posix()}"
 
 
 @dataclass
 class Ledger:
-    """Everything the appliance puts together, on `file`."""
+    """Everything the appliance puts together, on the SQLite file or at the URL `place`."""
 
-    file: Path
+    place: Path | str
     database: Database = field(init=False)
     writer: Writer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.database = Database(url_of(self.file))
+        self.database = Database(url_of(self.place))
         self.database.migrate()
         self.writer = Writer(self.database)
         self.recorder = Recorder(self.writer)
@@ -43,6 +48,19 @@ class Ledger:
     def close(self) -> None:
         self.writer.close()
         self.database.close()
+
+    @property
+    def file(self) -> Path:
+        """The file of a test that is marked `sqlite`."""
+        assert self.database.file is not None
+        return self.database.file
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Runs plain SQL as another program would, and commits it. Its rows, if it has any."""
+        with self.database.engine.begin() as connection:
+            cursor = connection.connection.cursor()  # which takes % for what it is
+            cursor.execute(statement)
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
     def open_request(self, **changes: Any) -> str:
         row: dict[str, Any] = {
@@ -99,15 +117,60 @@ class Ledger:
         return request_id
 
 
-def at_schema(file: Path, revision: str) -> None:
+def at_schema(place: Path | str, revision: str) -> None:
     """An empty database as the version with this schema made it."""
     from alembic import command  # which a start on a ready database must not need
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "appliance.ledger:migrations")
-    database = Database(url_of(file))
+    database = Database(url_of(place))
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     database.close()
+
+
+@dataclass
+class Cluster:
+    """A PostgreSQL server for all tests of a process.
+
+    One database has the newest schema and is emptied for each test: that is quicker than a copy.
+    """
+
+    url: str
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def emptied(self) -> str:
+        """The URL of the database with the newest schema and no rows."""
+        tables = (t.name for t in reversed(metadata.sorted_tables) if not t.info.get("view"))
+        self.run("; ".join(f'DELETE FROM "{table}"' for table in tables), database="ready")
+        return f"{self.url}/ready"
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The URL of a database without any table."""
+        name = f"new_{next(self._numbers)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            yield f"{self.url}/{name}"
+        finally:
+            self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def run(self, statement: str, database: str = "postgres") -> None:
+        import psycopg
+
+        with psycopg.connect(f"{self.url}/{database}", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Starts the server, and prepares the database that is copied."""
+    with postgresql() as url:
+        running = Cluster(url)
+        running.run("CREATE DATABASE ready")
+        database = Database(f"{url}/ready")
+        database.migrate()
+        database.close()
+        yield running

@@ -15,7 +15,7 @@ from appliance.ledger.backup import backup
 from appliance.ledger.doctor import examine
 from tests.ledger.support import Ledger, at_schema, url_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 
 async def test_a_copy_made_while_writing_is_whole(ledger: Ledger, tmp_path: Path) -> None:

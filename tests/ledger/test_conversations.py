@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
 from appliance.errors import InvalidRequest, NotFound
@@ -102,12 +99,8 @@ async def test_deleting_removes_what_was_said(ledger: Ledger) -> None:
     with pytest.raises(NotFound):
         await ledger.conversations.update_message(message.id, "Anna", content="back")
     assert [row.id for row in (await ledger.conversations.list("Anna")).rows] == [kept.id]
-    with closing(sqlite3.connect(ledger.file)) as database:
-        assert database.execute("select content from message").fetchall() == [("still here",)]
-        assert database.execute("select title from conversation order by id").fetchall() == [
-            ("",),
-            ("kept",),
-        ]
+    assert ledger.sql("select content from message") == [("still here",)]
+    assert ledger.sql("select title from conversation order by id") == [("",), ("kept",)]
 
 
 async def test_a_conversation_can_be_renamed(ledger: Ledger) -> None:

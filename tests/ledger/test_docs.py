@@ -13,7 +13,7 @@ from appliance.domain import Timings
 from appliance.ledger.schema import metadata
 from tests.ledger.support import Ledger
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"([^\n]+\?)\n\n```sql\n(.+?)```", DOCUMENT, re.DOTALL)

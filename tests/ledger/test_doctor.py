@@ -14,7 +14,7 @@ from appliance.ledger import doctor
 from appliance.ledger.doctor import examine
 from tests.ledger.support import Ledger, url_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 
 @pytest.fixture

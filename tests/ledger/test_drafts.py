@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from appliance.errors import NotFound
-from appliance.ledger.database import Database
 from appliance.ledger.drafts import Drafts
-from appliance.ledger.writer import Writer
+from tests.ledger.support import Ledger
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def drafts(tmp_path: Path) -> Iterator[Drafts]:
-    database = Database(f"sqlite:///{tmp_path / 'appliance.db'}")
-    database.migrate()
-    writer = Writer(database)
-    yield Drafts(database, writer)
-    writer.close()
-    database.close()
+def drafts(ledger: Ledger) -> Drafts:
+    return Drafts(ledger.database, ledger.writer)
 
 
 async def test_versions_are_kept_and_the_same_text_is_one(drafts: Drafts) -> None:

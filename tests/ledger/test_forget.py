@@ -17,6 +17,12 @@ from tests.ledger.support import Ledger
 pytestmark = pytest.mark.anyio
 
 NOW = datetime.now(UTC)
+TEXT_COLUMNS = (
+    ("part", "content"),
+    ("searched", "text"),
+    ("generation_row", "output"),
+    ("generation_row", "reasoning"),
+)
 SECRETS = ("zebrafish", "quagmire", "periwinkle")
 
 
@@ -36,8 +42,14 @@ def tell(ledger: Ledger, key_name: str, *, days: float = 0, long: int = 0) -> st
 
 
 def places(ledger: Ledger, words: tuple[str, ...] = SECRETS) -> list[str]:
-    """The files in which one of these can be read."""
+    """The files, or the columns of a server, in which one of these can be read."""
     found = []
+    if not ledger.database.is_sqlite:
+        for table, column in TEXT_COLUMNS:
+            for word in words:
+                like = f"cast({column} as text) like '%{word}%'"
+                found += [table for _ in ledger.sql(f"select 1 from {table} where {like}")]
+        return found
     for file in sorted(ledger.file.parent.glob(ledger.file.name + "*")):
         data = file.read_bytes()
         found += [file.name for word in words if word.encode() in data]
@@ -98,6 +110,7 @@ async def test_texts_go_first_and_metadata_later(ledger: Ledger) -> None:
     assert places(ledger, ("said k1.",)) != []
 
 
+@pytest.mark.sqlite
 async def test_the_oldest_rows_make_room(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 5)
     for day in range(40, 0, -1):
@@ -125,5 +138,6 @@ async def test_an_open_request_outlives_a_deletion(ledger: Ledger) -> None:
     assert ledger.writer.lost == 0
 
 
+@pytest.mark.sqlite
 def test_the_files_of_a_ledger_are_those_that_are_searched(ledger: Ledger) -> None:
     assert ledger.file in set(Path(ledger.file.parent).glob(ledger.file.name + "*"))

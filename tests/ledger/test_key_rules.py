@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,8 +79,7 @@ async def test_a_change_takes_hold_and_leaves_the_rest(ledger: Ledger) -> None:
 async def test_an_expired_key_may_be_given_longer(ledger: Ledger) -> None:
     soon = datetime.now(UTC) + timedelta(days=30)
     _, secret = await ledger.keys.create("Anna", expires_at=soon)
-    with closing(sqlite3.connect(ledger.file)) as database, database:
-        database.execute("update api_key set expires_at = '2026-01-01 00:00:00.000000'")
+    ledger.sql("update api_key set expires_at = '2026-01-01 00:00:00.000000'")
     await ledger.keys.change("Anna", expires_at=soon)
     found = await ledger.keys.find(secret)
     assert found is not None
@@ -97,8 +94,7 @@ async def test_after_a_rotation_the_old_secret_works_for_its_grace_only(ledger: 
     assert [(await ledger.keys.find(s)) for s in (first, second)] == [rotated, rotated]
     assert rotated.session_epoch == key.session_epoch
 
-    with closing(sqlite3.connect(ledger.file)) as database, database:
-        database.execute("update api_key set grace_until = '2026-01-01 00:00:00.000000'")
+    ledger.sql("update api_key set grace_until = '2026-01-01 00:00:00.000000'")
     assert await ledger.keys.find(first) is None
     assert await ledger.keys.find(second) is not None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,6 +30,7 @@ async def test_a_key_is_found_by_its_secret_only(ledger: Ledger) -> None:
         assert await ledger.keys.find(wrong) is None
 
 
+@pytest.mark.sqlite
 async def test_a_secret_has_the_promised_form_and_is_not_stored(ledger: Ledger) -> None:
     key, secret = await ledger.keys.create("Anna", is_admin=True)
 
@@ -99,8 +98,7 @@ async def test_a_key_expires(ledger: Ledger) -> None:
     _, secret = await ledger.keys.create("Anna", expires_at=soon)
     assert await ledger.keys.count() == 1
 
-    with closing(sqlite3.connect(ledger.file)) as database, database:
-        database.execute("update api_key set expires_at = '2026-01-01 00:00:00.000000'")
+    ledger.sql("update api_key set expires_at = '2026-01-01 00:00:00.000000'")
 
     found = await ledger.keys.find(secret)
     assert found is not None

@@ -18,7 +18,7 @@ JWT = f"eyJ{LETTERS}.eyJ{LETTERS}.{LETTERS}"
 @pytest.mark.parametrize(
     ("secret", "instead"),
     [
-        (new_secret(), KEY),
+        pytest.param(new_secret(), KEY, id="ours"),  # the same name in every process
         (f"sk-proj-{LETTERS}", KEY),
         (f"sk-ant-api03-{LETTERS}", KEY),
         (f"ghp_{LETTERS}", KEY),
@@ -76,6 +76,7 @@ def test_what_only_looks_like_one_stays(text: str) -> None:
     assert masked(text) == text
 
 
+@pytest.mark.sqlite
 async def test_neither_question_nor_answer_nor_call_carries_a_secret_into_the_file(
     ledger: Ledger,
 ) -> None:

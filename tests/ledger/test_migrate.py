@@ -24,7 +24,7 @@ from appliance.ledger.migrations import HEAD
 from appliance.ledger.schema import metadata
 from tests.ledger.support import Ledger, at_schema, url_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 ROOT = Path(__file__).parents[2]
 
@@ -283,7 +283,8 @@ def test_a_read_only_database_is_refused_with_advice(tmp_path: Path) -> None:
         ("appliance.db", "cannot be read"),
         ("sqlite://", "needs a file"),
         ("sqlite:///:memory:", "needs a file"),
-        ("nonsense://host/name", "No driver is installed"),
+        ("mysql://host/name", "cannot be kept in mysql.*PostgreSQL"),
+        ("postgresql+asyncpg://host/name", "No driver is installed"),
     ],
 )
 def test_a_url_that_cannot_be_served_is_refused(url: str, says: str) -> None:

@@ -171,6 +171,7 @@ async def test_totals_count_everything(ledger: Ledger) -> None:
     assert (totals.prompt_tokens, totals.cached_tokens, totals.completion_tokens) == (12, 4, 6)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("statement", "uses"),
     [
@@ -191,6 +192,7 @@ def test_queries_use_their_indexes(ledger: Ledger, statement: Executable, uses: 
     assert "TEMP B-TREE" not in steps, "the index already has the order"
 
 
+@pytest.mark.sqlite
 async def test_totals_never_touch_the_long_texts(ledger: Ledger) -> None:
     ledger.record()
     await ledger.writer.drained()

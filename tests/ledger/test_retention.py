@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlmodel import Session, func, select
 
 from appliance.domain import Timings, Usage
 from appliance.ledger import retention
-from appliance.ledger.database import Database
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.tables import GenerationRecord, RequestRecord
-from appliance.ledger.writer import Writer
+from tests.ledger.support import Ledger
 
 pytestmark = pytest.mark.anyio
 
@@ -50,21 +48,16 @@ def record(recorder: Recorder, age: timedelta) -> None:
 
 
 async def test_old_rows_go_with_their_generations_and_young_ones_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
-    database = Database(f"sqlite:///{(tmp_path / 'appliance.db').as_posix()}")
-    database.migrate()
-    writer = Writer(database)
     for days in (1, 5, 31, 32, 33, 34, 400):
-        record(Recorder(writer), timedelta(days=days))
-    assert await retention.sweep(writer, NOW - timedelta(days=30)) == 5
+        record(ledger.recorder, timedelta(days=days))
+    assert await retention.sweep(ledger.writer, NOW - timedelta(days=30)) == 5
 
     def counts(session: Session) -> tuple[int, int]:
         requests = session.exec(select(func.count()).select_from(RequestRecord)).one()
         generations = session.exec(select(func.count()).select_from(GenerationRecord)).one()
         return requests, generations
 
-    assert await database.read(counts) == (2, 2)
-    writer.close()
-    database.close()
+    assert await ledger.database.read(counts) == (2, 2)

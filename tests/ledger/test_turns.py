@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -27,15 +25,13 @@ def chat(turns: int, size: int = 500) -> Said:
 
 
 def count(ledger: Ledger, table: str) -> int:
-    with closing(sqlite3.connect(ledger.file)) as database:
-        found: int = database.execute(f"select count(*) from {table}").fetchone()[0]
-    return found
+    ((found,),) = ledger.sql(f"select count(*) from {table}")
+    return int(found)
 
 
 def bytes_of_parts(ledger: Ledger) -> int:
-    with closing(sqlite3.connect(ledger.file)) as database:
-        found: int = database.execute("select sum(length(content)) from part").fetchone()[0]
-    return found
+    ((found,),) = ledger.sql("select sum(length(cast(content as text))) from part")
+    return int(found)
 
 
 async def input_of(ledger: Ledger, request_id: str) -> Any:
@@ -83,12 +79,12 @@ async def test_any_input_is_read_as_it_was_said(ledger: Ledger, said: Any) -> No
 async def test_a_row_of_the_view_reads_like_any_other_in_plain_sql(ledger: Ledger) -> None:
     ledger.record(key_name="anna", asked={"input": chat(2, size=1)})
     await ledger.writer.drained()
-    with closing(sqlite3.connect(ledger.file)) as database:
-        found = database.execute(
-            "select key_name, json_array_length(input), input ->> '$[1].content', output "
-            "from generation join request on request.id = request_id "
-            "where input like '%question 1%'"
-        ).fetchall()
+    said = "input ->> '$[1].content'" if ledger.database.is_sqlite else "input -> 1 ->> 'content'"
+    found = ledger.sql(
+        f"select key_name, json_array_length(input), {said}, output "
+        "from generation join request on request.id = request_id "
+        "where cast(input as text) like '%question 1%'"
+    )
     assert found == [("anna", 4, "question 0 ", "A book that remembers.")]
 
 
@@ -96,10 +92,7 @@ async def test_what_is_deleted_by_hand_leaves_turns_that_the_sweep_finds(ledger:
     kept = ledger.record(asked={"input": chat(2)})
     ledger.record(asked={"input": chat(5)})
     await ledger.writer.drained()
-    with closing(sqlite3.connect(ledger.file)) as database:
-        database.execute("pragma foreign_keys = on")
-        database.execute("delete from request where id <> ?", (kept,))
-        database.commit()
+    ledger.sql(f"delete from request where id <> '{kept}'")
 
     with ledger.database.reading() as session:
         assert len(unneeded_turns(session, 10)) == 1
