@@ -33,7 +33,7 @@ from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.passage import normal
 from appliance.web.prompts import generation_request
 from appliance.web.run import Run
-from appliance.web.streaming import stream
+from appliance.web.streaming import announcement, stream
 from appliance.web.tasks import check_order
 
 router = APIRouter(route_class=PageRoute)
@@ -105,7 +105,7 @@ async def follow(page: PageDep, run_id: str) -> Response:
 
     async def finished() -> str:
         shown = await view(page, form_of(found[1]), found)
-        return page.html(TEMPLATE, shown, block="outcome")
+        return page.html(TEMPLATE, shown, block="outcome") + announcement(page, found[0])
 
     return stream(page, found[0], finished)
 

@@ -32,7 +32,10 @@ async def follow(page: PageDep) -> Response:
 
 async def _banners(page: Page) -> AsyncGenerator[str, None]:
     async for status in page.parts.engine.changes():
-        yield event("banner", page.html("banner.html", BannerView(), block="inner"))
+        shown = page.html("banner.html", BannerView(), block="inner")
+        if status.phase in SETTLED:
+            shown += page.html("banner.html", BannerView(), block="settled")
+        yield event("banner", shown)
         if status.phase in SETTLED:
             break
         if wants_once(page.request):

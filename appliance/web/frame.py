@@ -34,8 +34,12 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class ErrorView:
-    """An error as a page: `title` and `message` are already in the reader's language."""
+    """An error as a page: `title` and `message` are already in the reader's language.
+
+    `again` is the address to open once more, where that may help.
+    """
 
     status: int
     title: str
     message: str
+    again: str = ""

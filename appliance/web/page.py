@@ -195,7 +195,8 @@ def error_response(request: Request, error: ApplianceError) -> Response:
     record_of(request).error = str(error)
     if isinstance(error, NotAuthenticated):
         return page.redirect(_login(request))
-    view = ErrorView(error.status, page.gettext("That did not work"), page.phrase(error.phrase))
+    title, message = page.gettext("That did not work"), page.phrase(error.phrase)
+    view = ErrorView(error.status, title, message, _again(request, error.status))
     if not page.wants_fragment:
         return page.render("error.html", view, status=error.status)
     response = page.render("error.html", view, block="notice", status=error.status)
@@ -224,6 +225,12 @@ def _login(request: Request) -> str:
     """After login one comes back to a page, never to a form's address."""
     path = request.url.path if request.method == "GET" else "/"
     return f"/login?next={quote(path)}"
+
+
+def _again(request: Request, status: int) -> str:
+    """The same page, where the fault may pass: one that is the appliance's, or being too often."""
+    may_pass = request.method == "GET" and (status >= 500 or status == 429)
+    return request.url.path + f"?{request.url.query}".rstrip("?") if may_pass else ""
 
 
 def _invalid(error: RequestValidationError) -> InvalidRequest:

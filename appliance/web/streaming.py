@@ -64,6 +64,18 @@ async def _frames(page: OpenPage, run: Run) -> AsyncIterator[str]:
             await asyncio.sleep(FRAME_SECONDS + len(tail) / TAIL_CHARACTERS_PER_SECOND)
 
 
+def announcement(page: OpenPage, run: Run | None) -> str:
+    """For screen readers, once and at the end, into the page's `#announce`: the answer is there.
+
+    The answer itself is no live region: nobody could bear hearing it token by token.
+    """
+    if run is None or run.state == "done":
+        said = page.gettext("The answer is complete.")
+    else:
+        said = page.gettext("The answer has ended.")
+    return f'<div id="announce" hx-swap-oob="innerHTML">{escape(said)}</div>'
+
+
 def thought(page: OpenPage, run: Run) -> str:
     """How long it has thought so far, in the reader's language."""
     spent = formats.filters(page.language)["ms"]((run.thinking_seconds or 0) * 1000)

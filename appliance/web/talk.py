@@ -20,7 +20,7 @@ from appliance.web.faq import Entry
 from appliance.web.page import CALLER, PARTS, Page, PageRoute
 from appliance.web.presets import Known, found
 from appliance.web.security import CONTENT_SECURITY_POLICY
-from appliance.web.streaming import stream
+from appliance.web.streaming import announcement, stream
 from appliance.web.talks import Talk, Turn
 
 router = APIRouter(route_class=PageRoute)
@@ -115,7 +115,7 @@ async def follow(
 
     async def finished() -> str:
         view = _view(known, running, key, embed, only=asked)
-        return page.html(TALK, view, block="turns")
+        return page.html(TALK, view, block="turns") + announcement(page, asked.run)
 
     return stream(page, asked.run, finished)
 

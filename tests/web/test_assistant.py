@@ -102,6 +102,8 @@ async def test_htmx_gets_the_result_in_place_and_its_address(
     assert answer.text.lstrip().startswith('<section class="card result" id="result"')
     place = answer.headers["hx-push-url"]
     stream = (await client.get(f"{place}/stream")).text
+    assert 'id="announce" hx-swap-oob="innerHTML">The answer is complete.' in stream
+    assert "aria-live" not in stream
     assert "event: tail" in stream
     done = stream.split("event: done")[1]
     assert "<ins>Some text.</ins>" in done

@@ -120,6 +120,8 @@ async def test_an_error_is_a_page_or_a_notice(client: httpx2.AsyncClient) -> Non
     assert part.status_code == 404
     assert "<html" not in part.text
     assert part.headers["HX-Retarget"] == "#notices"
+    assert "Back to the chat" in whole.text
+    assert "Try again" not in whole.text  # it would be the same
 
 
 async def test_the_first_paint_is_light(client: httpx2.AsyncClient) -> None:
@@ -186,6 +188,8 @@ async def test_the_banner_follows_the_engine_until_it_is_ready(
     site.engine.board.publish(phase="ready")
     stream = (await client.get("/engine/banner/stream")).text
     assert stream.endswith("event: settled\ndata: \n\n")
+    assert stream.count("The model is ready.") == 1  # said, and nothing before it
+    assert 'role="status"' not in stream
     assert 'sse-connect="/engine' not in (await client.get("/")).text
 
 
@@ -196,7 +200,9 @@ async def test_a_failed_engine_can_be_started_again_by_an_admin_only(
     assert "Try again" in (await client.get("/")).text
     _, secret = await site.keys.create("anna")
     anna = {"x-api-key": secret}
-    assert "/engine/restart" not in (await client.get("/", headers=anna)).text
+    theirs = (await client.get("/", headers=anna)).text
+    assert "/engine/restart" not in theirs
+    assert "Ask the owner of this appliance to start it again." in theirs
     assert (await client.post("/engine/restart", headers=anna)).status_code == 403
     assert (await client.post("/engine/restart")).status_code == 303
     assert site.engine.restarts_asked == 1
