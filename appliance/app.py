@@ -119,6 +119,8 @@ async def _lifespan(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.http.aclose()
+        if parts.redis is not None:
+            await parts.redis.disconnect()
         parts.writer.close()
         parts.database.close()
 

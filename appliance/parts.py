@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx2
 from fastapi import Request
@@ -16,12 +18,14 @@ from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.gateway.cache import AnswerCache
+from appliance.gateway.counters import MEMORY
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.energy import EnergyMeter, card_counter
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
+from appliance.gateway.redis_store import RedisStore, make_pool
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
@@ -42,6 +46,9 @@ from appliance.web.frame import Logged
 from appliance.web.parts import WebParts
 from appliance.web.runs import Runs
 
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -57,6 +64,7 @@ class Parts:
     gateway: Gateway
     runs: Runs
     monitor: Monitor
+    redis: ConnectionPool | None
 
 
 def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
@@ -70,14 +78,19 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         limit=settings.queue_limit,
         per_key=settings.queue_limit_per_key,
     )
-    store = _store(settings)
+    redis = make_pool(settings.redis_url) if settings.redis_url else None
+    store = _store(settings, redis)
     monitor = Monitor(
-        engine=engine, queue=queue, writer=writer, store=store, data_dir=settings.data_dir
+        engine=engine,
+        queue=queue,
+        writer=writer,
+        store=store if isinstance(store, MemoryStore) else None,
+        data_dir=settings.data_dir,
     )
     gateway = Gateway(
         engine=engine,
         client=EngineClient(http),
-        limits=RateLimits(settings.rate_limit),
+        limits=RateLimits(settings.rate_limit, settings.redis_url or MEMORY, pool=redis),
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
@@ -87,13 +100,19 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     )
     keys = KeyStore(database, writer)
     runs = Runs(gateway, engine)
-    return Parts(database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor)
+    return Parts(
+        database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor, redis
+    )
 
 
-def _store(settings: Settings) -> MemoryStore | None:
+def _store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore | RedisStore | None:
     if not settings.cache_minutes:
         return None
     seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
+    if redis is not None:
+        # Two servers may call different models the same.
+        scope = hashlib.sha256((settings.engine_url or "").encode()).hexdigest()[:16]
+        return RedisStore(redis, scope=scope, seconds=seconds, max_bytes=most)
     return MemoryStore(seconds=seconds, max_bytes=most)
 
 

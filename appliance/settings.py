@@ -89,7 +89,13 @@ class Settings(BaseModel):
         ROOT / "data", description="Folder of the database, the settings file and the models."
     )
     database_url: str | None = Field(
-        None, description="SQLAlchemy URL; default: SQLite at <data-dir>/appliance.db."
+        None,
+        description="sqlite:/// or postgresql:// URL; default: SQLite at <data-dir>/appliance.db.",
+    )
+    redis_url: str | None = Field(
+        None,
+        pattern="^rediss?://",
+        description="Redis that keeps answers and counts limits for several appliances.",
     )
     require_key: bool = Field(False, description="Ask for a key on this machine too.")
     rate_limit: str | None = Field(

@@ -91,6 +91,15 @@ class RedisServer:
             self.process.wait(30)
             self.process = None
 
+    def freeze(self) -> None:
+        """It keeps its connections and says nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def _answers(self) -> bool:
         from redis import Redis
         from redis.exceptions import ConnectionError as Refused

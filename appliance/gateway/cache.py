@@ -25,9 +25,11 @@ from appliance.domain import (
 )
 from appliance.engine.client import Completed
 from appliance.engine.config import EngineFacts
+from appliance.gateway.caller import Caller
 from appliance.gateway.flight import Flight
 from appliance.gateway.store import AnswerStore, KeptAnswer
 from appliance.gateway.work import Begun, Placed, WorkEvent
+from appliance.ledger.ids import new_id
 
 Compute = Callable[[], AsyncGenerator[WorkEvent, None]]
 
@@ -35,7 +37,7 @@ Compute = Callable[[], AsyncGenerator[WorkEvent, None]]
 def cache_key(request: GenerationRequest, name: str, facts: EngineFacts | None) -> str | None:
     """What two requests share when one answer serves both; None when none may be kept.
 
-    `name` is the caller's: nobody is answered from what somebody else has asked.
+    `name` is what the cache calls the caller: nobody is answered from what somebody else has asked.
     """
     sampling = request.sampling
     if facts is None or (sampling.temperature != 0 and sampling.seed is None):
@@ -62,6 +64,12 @@ class AnswerCache:
         self._store = store
         self._clock = clock
         self._flights: dict[str, _Shared] = {}
+        # Two appliances on one store may each have an "owner", who are not the same person.
+        self._house = new_id()
+
+    def name_of(self, caller: Caller) -> str:
+        """A key's id, which no other key ever has; for anybody else a name in this process."""
+        return caller.key_id or f"{self._house} {caller.name}"
 
     async def answer(
         self, key: str, request_id: str, compute: Compute

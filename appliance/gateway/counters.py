@@ -22,8 +22,10 @@ MEMORY = "memory://"
 read_rate: Callable[[str], RateLimitItem] = lru_cache(maxsize=1024)(parse)
 
 
-def make_storage(address: str) -> Any:
+def make_storage(address: str, pool: Any = None) -> Any:
     """A storage of `limits` by its address, such as `memory://` or `redis://host:6379`.
+
+    `pool` are Redis' connections, where others use them too.
 
     Raises SetupError for an address that it does not know, or whose library is not installed.
     """
@@ -35,6 +37,8 @@ def make_storage(address: str) -> Any:
     name = address if address.startswith("async+") else f"async+{address}"
     # Otherwise it takes a client that is one package more.
     options = {"implementation": "redispy"} if "redis" in address.partition(":")[0] else {}
+    if pool is not None:
+        options["connection_pool"] = pool
     try:
         return storage_from_string(name, wrap_exceptions=True, **options)
     except (ConfigurationError, ImportError) as error:

@@ -153,7 +153,8 @@ class Gateway:
         # What is run again is to be computed again.
         if self._cache is None or not use_cache or asked.origin.replay_of is not None:
             return work()
-        key = cache_key(asked.request, asked.caller.name, self._engine.status.facts)
+        name = self._cache.name_of(asked.caller)
+        key = cache_key(asked.request, name, self._engine.status.facts)
         if key is None:
             return work()
         asked.cache_key = key

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from limits.errors import StorageError
 
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 MINUTE, DAY = 60, 86_400
 PARALLEL_RETRY_SECONDS = 2.0
 COMPLAIN_EVERY_SECONDS = 60.0
+AWAY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -40,19 +41,24 @@ class Reservation:
 class RateLimits:
     """Counts each key, and by address whoever has none. A key's own rate wins over the default.
 
-    `storage` is an address that `limits` knows. When it does not answer, this process counts by
-    itself. Belongs to one event loop.
+    `storage` is an address that `limits` knows, `pool` its connections if others use them too. When
+    it does not answer, this process counts by itself for a while. Belongs to one event loop.
     """
 
     def __init__(
-        self, default: str | None, storage: str = MEMORY, clock: Callable[[], float] = time.time
+        self,
+        default: str | None,
+        storage: str = MEMORY,
+        clock: Callable[[], float] = time.time,
+        pool: Any = None,
     ) -> None:
         self._default = default
-        self._counters = Counters(make_storage(storage), clock)
+        self._counters = Counters(make_storage(storage, pool), clock)
         self._own_counters = Counters(make_storage(MEMORY), clock)
         self._reserved = Counter[str]()
         self._at_once = Counter[str]()
         self._next_complaint = 0.0
+        self._away_until = 0.0
 
     async def check(self, caller: Caller) -> None:
         """Count one request. Raises RateLimited with the seconds until the next is allowed."""
@@ -130,9 +136,12 @@ class RateLimits:
 
     async def _ask(self, question: Callable[[Counters], Awaitable[T]]) -> T:
         """Of the storage; of this process when the storage is away: better than no limit."""
+        if time.monotonic() < self._away_until:
+            return await question(self._own_counters)
         try:
             return await question(self._counters)
         except StorageError as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             if time.monotonic() > self._next_complaint:
                 self._next_complaint = time.monotonic() + COMPLAIN_EVERY_SECONDS
                 logger.warning("Limits are counted in this process alone: %s", error)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -28,6 +29,7 @@ from appliance.ledger.tables import RequestRecord
 from tests.ledger.support import Cluster, Ledger, at_schema
 from tests.ledger.test_migrate import OLDEST_ROWS
 from tests.live import ROOT, free_port
+from tests.scripted_app import scripted_appliance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
 
@@ -197,6 +199,37 @@ async def test_the_doctor_looks_at_the_server(ready: Ledger, empty: str, tmp_pat
     assert "first start makes it" in diagnose(empty, tmp_path)[1]
     gone = f"postgresql://appliance@127.0.0.1:{free_port()}/x"
     assert "does not answer" in diagnose(gone, tmp_path)[1]
+
+
+def test_a_whole_appliance_records_on_the_server(ready: Ledger, tmp_path: Path) -> None:
+    with scripted_appliance(tmp_path, database_url=str(ready.place)) as appliance:
+        mark = appliance.mark()
+        body = {"messages": [{"role": "user", "content": "say kingfisher"}]}
+        for _ in range(2):
+            answer = httpx2.post(f"{appliance.url}/v1/chat/completions", json=body)
+            assert answer.status_code == 200
+        rows = appliance.rows("/v1/chat/completions", after=mark, count=2)
+        assert [row.input for _, row in rows if row] == [body["messages"]] * 2
+        for page in PAGES:
+            shown = httpx2.get(appliance.url + page, timeout=30)
+            assert shown.status_code == 200, page
+        assert "kingfisher" in httpx2.get(f"{appliance.url}/history?words=kingfisher").text
+
+
+PAGES = (
+    "/",
+    "/chats",
+    "/history",
+    "/history/charts",
+    "/history/mine",
+    "/history/mine/export",
+    "/history/export",
+    "/keys",
+    "/assistants",
+    "/write",
+    "/status",
+    "/metrics",
+)
 
 
 def diagnose(url: str, folder: Path) -> tuple[int, str]:

@@ -1,0 +1,156 @@
+"""Where several appliances keep answers and counts together: Redis, with bounded waiting.
+
+Redis may be slow, empty, full or gone at any time: then an answer is computed, which is slower and
+never wrong. What is too much there, Redis evicts by its own rule (`maxmemory-policy`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from appliance.domain import ChoiceFinished, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from appliance.gateway.store import KeptAnswer
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool, Redis
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+# On a LAN Redis answers within a millisecond; whoever waits longer had better compute.
+CONNECT_SECONDS = 0.25
+ANSWER_SECONDS = 0.25
+AWAY_SECONDS = 2.0
+"""After a failure Redis is left alone for so long: an outage must not slow every request."""
+MOST_CONNECTIONS = 32
+# The number is that of the format: another version of the appliance does not read ours.
+PREFIX = "appliance:answer:1:"
+KINDS = {
+    "text": TextDelta,
+    "thinking": ReasoningDelta,
+    "call": ToolCallDelta,
+    "finished": ChoiceFinished,
+}
+NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def make_pool(url: str) -> ConnectionPool:
+    """Connections to the Redis at `url`, none of them open yet."""
+    from redis.asyncio import BlockingConnectionPool
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as Lost
+
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=MOST_CONNECTIONS,
+        timeout=CONNECT_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        # Once: a connection from before a restart is dead, and the next one works.
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[Lost],
+    )
+
+
+class RedisStore:
+    """Keeps answers of at most `max_bytes` each for `seconds`. Fulfils `AnswerStore`.
+
+    `scope` tells apart what must not be mixed although it has the same key.
+    """
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        *,
+        scope: str,
+        seconds: int,
+        max_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from redis.asyncio import Redis
+
+        self._redis: Redis = Redis(connection_pool=pool)
+        self._prefix = f"{PREFIX}{scope}:"
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._away_until = 0.0
+        self._is_away = False
+
+    async def get(self, key: str) -> KeptAnswer | None:
+        """The answer, unless it was forgotten, has grown too old or cannot be read."""
+        found = await self._ask(lambda: self._redis.get(self._prefix + key))
+        if found is None:
+            return None
+        try:
+            return decoded(found)
+        except (ValueError, TypeError, KeyError):
+            logger.warning("An answer in Redis is not one of ours, and is computed instead")
+            return None
+
+    async def put(self, key: str, answer: KeptAnswer) -> None:
+        """Keep `answer`, in place of an older one, unless it is too large."""
+        written = encoded(answer)
+        if len(written) <= self._max_bytes:
+            name = self._prefix + key
+            await self._ask(lambda: self._redis.set(name, written, ex=self._seconds))
+
+    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        from redis.exceptions import RedisError
+
+        if self._clock() < self._away_until:
+            return None
+        try:
+            answer = await question()
+        except (RedisError, OSError) as error:
+            self._away_until = self._clock() + AWAY_SECONDS
+            if not self._is_away:
+                self._is_away = True
+                logger.warning("Answers are computed each time, for Redis is away: %s", error)
+            return None
+        if self._is_away:
+            self._is_away = False
+            logger.info("Redis answers again")
+        return answer
+
+
+def encoded(answer: KeptAnswer) -> bytes:
+    """As JSON: what comes back from Redis must not be able to run anything."""
+    whole = {
+        "request_id": answer.request_id,
+        "model": answer.model,
+        "made_at": answer.made_at,
+        "events": [[NAMES[type(event)], asdict(event)] for event in answer.events],
+        "finish_reason": answer.finish_reason,
+        "usage": asdict(answer.usage),
+    }
+    return json.dumps(whole, separators=(",", ":")).encode()
+
+
+def decoded(data: bytes | str) -> KeptAnswer:
+    """Raises ValueError, TypeError or KeyError for what `encoded` has not written."""
+    whole = json.loads(data)
+    return KeptAnswer(
+        request_id=str(whole["request_id"]),
+        model=str(whole["model"]),
+        made_at=float(whole["made_at"]),
+        events=tuple(_reader(KINDS[name])(event) for name, event in whole["events"]),
+        finish_reason=_reader(ChoiceFinished)(
+            {"finish_reason": whole["finish_reason"]}
+        ).finish_reason,
+        usage=_reader(Usage)(whole["usage"]),
+    )
+
+
+@lru_cache
+def _reader(kind: type[Any]) -> Callable[[Any], Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_python
