@@ -38,6 +38,8 @@ class Audit:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        # A colour on its way to another is no colour to judge.
+        page.emulate_media(reduced_motion="reduce")
         self.faults: list[str] = []
         self.states: list[str] = []
 

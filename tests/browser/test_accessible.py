@@ -7,33 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import BrowserContext, expect
 
 from appliance.domain import Phrase
 from tests.access.house import House
 from tests.browser.axe import Audit
-from tests.browser.conftest import DESKTOP
 from tests.browser.test_assistants import ANSWER
 from tests.browser.test_chat import MILLISECONDS, ask
 from tests.scripted_engine import ScriptedEngine, serving
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 RESULT = re.compile(r"/(write|code)/\w{26}$")
 
 
 @pytest.fixture
-def calm(chromium: Browser, live_url: str) -> Iterator[BrowserContext]:
-    """Nothing moves: a colour on its way to another is no colour to judge."""
-    made = chromium.new_context(
-        viewport=DESKTOP, locale="en-GB", base_url=live_url, reduced_motion="reduce"
-    )
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def audit(calm: BrowserContext) -> Iterator[Audit]:
-    made = Audit(calm.new_page())
+def audit(context: BrowserContext) -> Iterator[Audit]:
+    made = Audit(context.new_page())
     yield made
     assert not made.faults, "\n\n".join(dict.fromkeys(made.faults))
     assert made.states
@@ -82,7 +71,7 @@ def test_the_workbench_and_the_assistants(audit: Audit) -> None:
     audit.look("/assistants/service/share")
 
 
-def test_history_keys_and_status(audit: Audit) -> None:
+def test_the_history(audit: Audit) -> None:
     page = audit.page
     for _ in range(2):
         asked = page.request.post("/generate", data={"prompt": "text Hello there", "stream": False})
@@ -98,6 +87,10 @@ def test_history_keys_and_status(audit: Audit) -> None:
     audit.look("compare")
     page.goto("/history?model=none+of+these")
     audit.look("history without a row")
+
+
+def test_keys_status_and_doors(audit: Audit) -> None:
+    page = audit.page
     page.goto("/keys")
     page.locator(".key-more summary").click()
     audit.look("keys, form open")
