@@ -68,16 +68,18 @@ class Database:
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
 
-    def begin_writing(self) -> Session:
+    def begin_writing(self, patience: float | None = None) -> Session:
         """A session whose transaction already holds the write lock; the caller commits.
 
         Taking the lock first means that a transaction never fails half-way because another
         process wrote in between. Raises OperationalError when the lock, the disk or the file
-        is not to be had within `dialects.BUSY_TIMEOUT_SECONDS`.
+        is not to be had within `dialects.BUSY_TIMEOUT_SECONDS`; `patience` is another bound, in
+        seconds, for a lock on a server.
         """
         session = Session(self.engine, expire_on_commit=False)
+        options = {"writing": True} | ({} if patience is None else {"patience": patience})
         try:
-            session.connection(execution_options={"writing": True})
+            session.connection(execution_options=options)
         except BaseException:
             session.close()
             raise

@@ -20,10 +20,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 _POSTGRESQL = ("postgresql", "postgres")
 # Whoever holds this lock is the one writer. Waiting for it ends like waiting for SQLite's.
-_TAKE_WRITE_LOCK = (
-    f"SET LOCAL lock_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}; "
-    f"SELECT pg_advisory_xact_lock({0x1ED6E4})"
-)
+_TAKE_WRITE_LOCK = f"SELECT pg_advisory_xact_lock({0x1ED6E4})"
 
 
 def parse_url(url: str) -> URL:
@@ -113,5 +110,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _begin_postgresql(connection: Connection) -> None:
     """One writer at a time here too: what it looks up is still there when it writes."""
-    if connection.get_execution_options().get("writing", False):
-        connection.exec_driver_sql(_TAKE_WRITE_LOCK)
+    options = connection.get_execution_options()
+    if options.get("writing", False):
+        milliseconds = int(options.get("patience", BUSY_TIMEOUT_SECONDS) * 1000)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}; {_TAKE_WRITE_LOCK}")

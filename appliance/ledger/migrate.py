@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from appliance.ledger.database import Database
 
 COPIES_KEPT = 3
+UPGRADE_SECONDS = 600.0
+"""How long a second process waits while the first one changes the schema of many rows."""
 _VERSION = table("alembic_version", column("version_num"))
 
 
@@ -169,7 +171,7 @@ def _upgrade(database: Database) -> None:
     from alembic import command
 
     config = _alembic_config()
-    with database.begin_writing() as session:
+    with database.begin_writing(patience=UPGRADE_SECONDS) as session:
         connection = session.connection()
         config.attributes["connection"] = connection
         # Whoever waited for the lock may find the work done by the process that held it.
