@@ -22,8 +22,17 @@ from appliance.ledger.recorder import Recorder
 from appliance.observability import context
 from appliance.observability.seen import RequestSeen
 
-UNRECORDED = ("/static/", "/docs/", "/health", "/ready", "/metrics", "/status/live", "/offline")
-UNRECORDED += ("/manifest.webmanifest", "/service-worker.js")
+UNRECORDED = (
+    "/static/",
+    "/docs/",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/status/live",
+    "/offline",
+    "/manifest.webmanifest",
+    "/service-worker.js",
+)
 LONGEST_CLIENT_ID = 200
 NO_ROUTE = "none"  # what a request for an unknown address is counted under
 LOG_CONTENT_HEADER = "x-log-content"

@@ -37,8 +37,8 @@ from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
-from appliance.ledger.history import History
 from appliance.ledger.drafts import Drafts
+from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.mine import Mine
