@@ -12,18 +12,21 @@ TOGETHER = ("tests/engine/worker/", "tests/browser/", "tests/whole/")
 """What takes longest and shares models and servers comes first, each in one process of its own."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Spread over processes, a file stays whole, and so does a folder of `TOGETHER`."""
+    # Here, because pytest-xdist looks at the groups before any later hook of ours.
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
 
-    def group(item: pytest.Item) -> str:
-        if item.get_closest_marker("postgresql"):
-            return "postgresql"  # one server is enough
-        file = item.nodeid.partition("::")[0]
-        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: TOGETHER.index(g) if (g := group(item)) in TOGETHER else 9)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: TOGETHER.index(g) if (g := _group(item)) in TOGETHER else 9)
+
+
+def _group(item: pytest.Item) -> str:
+    if item.get_closest_marker("postgresql"):
+        return "postgresql"  # one server is enough
+    file = item.nodeid.partition("::")[0]
+    return next((folder for folder in TOGETHER if file.startswith(folder)), file)
 
 
 @pytest.fixture(scope="session")

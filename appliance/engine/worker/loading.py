@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -83,12 +84,7 @@ def _load_openvino(
     config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
 ) -> LoadedBackend:
     from appliance.engine.worker.backends.openvino import OpenVinoBackend
-    from appliance.engine.worker.backends.openvino_pipeline import (
-        CONVERTED,
-        is_converted,
-        open_pipeline,
-    )
-    from appliance.engine.worker.backends.openvino_zero_points import exact_zero_points
+    from appliance.engine.worker.backends.openvino_pipeline import is_converted, open_pipeline
 
     def opened(model: Path, *, save: bool = False) -> LoadedBackend:
         parts = open_pipeline(
@@ -103,7 +99,7 @@ def _load_openvino(
     if folder.gguf is None and (folder.path / "openvino_model.xml").is_file():
         progress("load", 0, 0)
         return opened(folder.path)
-    converted = folder.path / CONVERTED
+    converted = folder.path / "openvino"
     if is_converted(converted):
         progress("load", 0, 0)
         return opened(converted)
@@ -116,11 +112,7 @@ def _load_openvino(
     progress("convert", 0, 0)
     with_link = _beside_a_link(folder.gguf, folder.path / "openvino.partial")
     backend = opened(with_link, save=True)
-    written = with_link.with_name("openvino_model.xml")
-    exact = written.is_file() and exact_zero_points(written, folder.gguf)
-    if _keep_converted(with_link, converted) and exact:
-        del backend  # its memory first
-        return opened(converted)
+    _keep_converted(with_link, converted)
     return backend
 
 
@@ -138,18 +130,15 @@ def _beside_a_link(gguf: Path, folder: Path) -> Path:
     return gguf
 
 
-def _keep_converted(link: Path, converted: Path) -> bool:
+def _keep_converted(link: Path, converted: Path) -> None:
     """Only a whole conversion gets its final name. Without one, the next start is slower."""
     if not (link.parent / "openvino_model.bin").is_file():
-        return False
+        return
     link.unlink()
     # An older conversion, without the tokenizer.
     shutil.rmtree(converted, ignore_errors=True)
-    try:
+    with contextlib.suppress(OSError):
         link.parent.rename(converted)
-    except OSError:
-        return False
-    return True
 
 
 def _load_transformers(

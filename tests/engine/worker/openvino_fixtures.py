@@ -11,7 +11,6 @@ import pytest
 from appliance.engine.config import EngineConfig
 from appliance.engine.worker.backends.openvino import OpenVinoBackend
 from appliance.engine.worker.backends.openvino_pipeline import (
-    CONVERTED,
     OpenedModel,
     is_converted,
     open_pipeline,
@@ -29,7 +28,7 @@ from tests.waiting import until
 
 @pytest.fixture(scope="session")
 def opened(openvino_config: EngineConfig, demo_folder: ModelFolder) -> OpenedModel:
-    converted = demo_folder.path / CONVERTED
+    converted = demo_folder.path / "openvino"
     if not is_converted(converted):
         load_engine(openvino_config, lambda *_: None).close()
     model = open_pipeline(converted, kv_tokens=KV_TOKENS, max_concurrency=4, threads=None)

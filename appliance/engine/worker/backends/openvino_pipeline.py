@@ -17,7 +17,6 @@ from appliance.engine.worker.backends.openvino_forms import FormCompiler, struct
 TOKENS_PER_STEP = 128
 KV_BLOCK_TOKENS = 32  # fixed by the library's CPU plug-in
 _LARGEST_MIN_P = 1 - 2**-24  # the library wants less than 1
-CONVERTED = "openvino-2"  # the folder; a new name whenever conversions change
 _MODEL = "openvino_model.xml"
 _WORDS = "openvino_detokenizer.xml"
 
