@@ -7,7 +7,14 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.live import appliance
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
@@ -24,6 +31,8 @@ QUIET = [
 ]
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
+# Five seconds, the library's own, are short for a machine that does other things too.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
