@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.live import Appliance, appliance
+
+# Two processes of tests on few cores: threads that wait must not spin. Engines inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TOGETHER = ("tests/engine/worker/", "tests/browser/", "tests/whole/")
 """What takes longest and shares models and servers comes first, each in one process of its own."""
