@@ -33,7 +33,7 @@ class Row:
     generated: Sequence[int]
 
 
-class FusedSampler(ContinuousBatchingLogitsProcessor):
+class FusedSampler(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
     """Used by the batching thread only. Not for CUDA graphs: rows live in Python."""
 
     supported_kwargs: dict[str, type] = {"controls": Controls}  # noqa: RUF012

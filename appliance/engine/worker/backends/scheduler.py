@@ -20,7 +20,7 @@ SCHEDULER = "appliance"
 Switch = Callable[[str | None], None]
 
 
-class TurnScheduler(FIFOScheduler):
+class TurnScheduler(FIFOScheduler):  # type: ignore[misc]
     """One adapter answers at a time; whoever waits for another one holds up those behind.
 
     So the running answers end, the first in line gets its adapter, and nobody starves.

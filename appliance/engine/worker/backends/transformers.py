@@ -107,7 +107,7 @@ class TransformersBackend:
             pulse=self.pulse,
         )
         # Greedy for the library: our sampler decides, and a second draw would spoil it.
-        generation = GenerationConfig(  # type: ignore[no-untyped-call]
+        generation = GenerationConfig(
             do_sample=False, eos_token_id=self._end_tokens or -1, pad_token_id=0
         )
         self._manager = model.init_continuous_batching(
@@ -121,7 +121,7 @@ class TransformersBackend:
     def warm_up(self) -> None:
         """Build the cache and run one step, so that memory runs out now rather than later."""
         controls = Controls(sampling=replace(NEUTRAL, seed=0))
-        SCHEDULER_MAPPING[SCHEDULER] = self._scheduler  # type: ignore[assignment]
+        SCHEDULER_MAPPING[SCHEDULER] = self._scheduler
         self._manager.start()
         self._manager.add_request([0], max_new_tokens=2, streaming=False, controls=controls)
         output = None

@@ -29,7 +29,7 @@ def load_model(
         torch.set_num_threads(threads)
     # It writes a line for each matrix product whose input is not fp16.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     device = best_device()
     return AutoModelForCausalLM.from_pretrained(
         folder,
@@ -78,11 +78,9 @@ def _dtype(precision: Precision, device: str) -> torch.dtype:
 def _quantisation(precision: Precision, device: str) -> BitsAndBytesConfig | None:
     if precision == "int8":
         # Threshold 0: the outlier path costs half the speed on large batches.
-        return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_8bit=True, llm_int8_threshold=0.0
-        )
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
     if precision == "nf4":
-        return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        return BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
