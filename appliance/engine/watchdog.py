@@ -56,9 +56,7 @@ async def answers(port: int) -> bool:
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(
-                    b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-                )
+                writer.write(QUESTION)
                 status_line = await reader.readline()
             finally:
                 writer.close()

@@ -28,8 +28,7 @@ INTERRUPTED = "interrupted"
 
 # Built once; the values come with each execution, so that no request pays for making SQL.
 _OPEN_REQUEST = insert(RequestRecord)
-_CLOSE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
-_KEEP_CONTENT = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
+_CHANGE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
 _OPEN_GENERATION = insert(GenerationStored)
 _REQUEST_OF = select(GenerationStored.request_id).where(
     col(GenerationStored.id) == bindparam("row_id")
@@ -86,7 +85,7 @@ class Recorder:
             "key_name": key_name,
             "error": masked(error),
         }
-        self._writer.submit(lambda session: _close(session, _CLOSE_REQUEST, row))
+        self._writer.submit(lambda session: _close(session, _CHANGE_REQUEST, row))
 
     def open_generation(
         self,
@@ -159,7 +158,7 @@ def _open_generation(session: Session, row: dict[str, Any], said: list[Any] | st
     turn_id = None if said is None else keep_input(session, said)
     _insert(session, _OPEN_GENERATION, row | {"turn_id": turn_id})
     note = {"row_id": row["request_id"], "log_content": "metadata" if said is None else "full"}
-    session.connection().execute(_KEEP_CONTENT, note)
+    session.connection().execute(_CHANGE_REQUEST, note)
     if said:
         search.index(session, row["request_id"], search.input_text(said))
 
