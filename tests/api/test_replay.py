@@ -27,9 +27,11 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedAppl
 
 
 def ask(appliance: ScriptedAppliance, prompt: str, **more: object) -> str:
-    """Asks, and tells the id of the request."""
+    """Asks, and tells the id of the request, whose row is closed."""
     body = {"messages": [{"role": "user", "content": prompt}], **more}
+    before = appliance.mark()
     answer = httpx2.post(f"{appliance.url}/v1/chat/completions", json=body, timeout=60)
+    appliance.rows("/v1/chat/completions", after=before)
     return answer.headers["x-request-id"]
 
 
@@ -68,6 +70,7 @@ def test_run_again_here_and_elsewhere(appliance: ScriptedAppliance) -> None:
     for changes in ({"temperature": 0.9}, there):
         answer = httpx2.post(address, json=changes, timeout=60).json()
         assert answer["first"]["output"].split() == answer["again"]["output"].split()
+    appliance.rows(f"/admin/requests/{name}/replay", count=2)
     rows = generations(appliance)
     first = next(row for row in rows if row.request_id == name)
     again, elsewhere = rows[-2:]
