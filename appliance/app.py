@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from appliance import VERSION
 from appliance.api import (
@@ -35,8 +35,7 @@ from appliance.ledger.history import History
 from appliance.ledger.queries import Queries
 from appliance.parts import Parts, make_parts, retention, web_parts
 from appliance.settings import Settings
-from appliance.web.app import mount_static
-from appliance.web.app import router as pages
+from appliance.web.app import mount_pages, mount_static
 from appliance.web.page import http_error_page
 from appliance.web.security import SecureHeaders
 
@@ -77,17 +76,17 @@ def create_app(
         version=VERSION,
     )
     for dialect in (generate, completions, models, tokenize, health):
-        app.include_router(dialect.router(api))
+        _add(app, dialect.router(api))
     queries = Queries(parts.database, parts.writer)
     history = History(parts.database, parts.writer)
     keep = settings.log_content == "full"
     elsewhere = Elsewhere(EngineClient(parts.http), parts.recorder, keep_content=keep)
-    app.include_router(admin.router(api, parts.keys, queries, history, elsewhere, parts.queue))
-    app.include_router(feedback.router(api, queries, history))
-    app.include_router(docs.router())
-    app.include_router(metrics.router(api, parts.monitor.page, settings.metrics_token))
+    _add(app, admin.router(api, parts.keys, queries, history, elsewhere, parts.queue))
+    _add(app, feedback.router(api, queries, history))
+    _add(app, docs.router())
+    _add(app, metrics.router(api, parts.monitor.page, settings.metrics_token))
     web = web_parts(settings, plan, parts, queries, history, elsewhere, named, entrance)
-    app.include_router(pages(web))
+    mount_pages(app, web)
     errors.install(app, http_error_page(web))
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
@@ -98,6 +97,11 @@ def create_app(
         watch=parts.monitor.request,
         allowances=parts.gateway.allowances,
     )
+
+
+def _add(app: FastAPI, routes: APIRouter) -> None:
+    """As they are: `include_router` would work out every one of them a second time."""
+    app.router.routes.extend(routes.routes)
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from appliance.domain import GenerationRequest
 from appliance.engine.config import Endpoint
+from appliance.engine.far_transport import FarTransport
 from appliance.engine.transport import NearTransport
 from appliance.engine.wire_body import path_and_body
 from appliance.engine.wire_events import (
@@ -45,8 +46,8 @@ def http_client(silence_seconds: float = SILENCE_SECONDS) -> httpx2.AsyncClient:
     """A client for loopback and LAN engines: no proxy from the environment, no hidden limit."""
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
         trust_env=False,
+        transport=FarTransport(httpx2.Limits(max_connections=None, max_keepalive_connections=64)),
         mounts={"http://": NearTransport()},
         # A compressed stream would come in bursts.
         headers={"accept-encoding": "identity"},

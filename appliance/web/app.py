@@ -1,8 +1,8 @@
-"""All pages as one router, and the static files: what the app mounts."""
+"""All pages, and the static files: what the app mounts."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from starlette.routing import Route
 
 from appliance.web import (
@@ -33,7 +33,6 @@ from appliance.web import (
     trust,
 )
 from appliance.web.assets import PREFIX, serve_asset
-from appliance.web.page import bind
 from appliance.web.parts import WebParts
 
 PAGES = (
@@ -65,12 +64,11 @@ PAGES = (
 )
 
 
-def router(parts: WebParts) -> APIRouter:
-    """Every page route, given `parts`. Not part of the API's schema."""
-    pages = APIRouter(include_in_schema=False)
+def mount_pages(app: FastAPI, parts: WebParts) -> None:
+    """Adds every page, given `parts`. Not part of the API's schema."""
+    app.state.pages = parts
     for page in PAGES:
-        pages.include_router(page, dependencies=[Depends(bind(parts))])
-    return pages
+        app.router.routes.extend(page.routes)
 
 
 def mount_static(app: FastAPI) -> None:

@@ -14,6 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path, get_name
+from starlette.types import Receive, Scope, Send
 
 from appliance.domain import Phrase
 from appliance.errors import (
@@ -157,24 +159,32 @@ OpenPageDep = Annotated[OpenPage, Depends(open_page)]
 PageDep = Annotated[Page, Depends(known_page)]
 
 
-def bind(parts: WebParts) -> Callable[[Request], None]:
-    """A dependency, before all others of a page: hands over `parts`, checks the origin."""
-
-    def bound(request: Request) -> None:
-        request.scope[PARTS] = parts
-        check_same_origin(request)
-
-    return bound
-
-
 class PageRoute(APIRoute):
-    """A route that shows errors as pages and sends the security headers."""
+    """A route that shows errors as pages and sends the security headers.
+
+    What FastAPI works out from its endpoint takes milliseconds a route, seconds at a start: it waits
+    for the first visitor. Such a route is mounted as it is, for `include_router` would not wait.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.path, self.endpoint, self.name = path, endpoint, get_name(endpoint)
+        self.methods, self.include_in_schema = set(options["methods"]), False
+        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self._options: dict[str, Any] | None = options | {"include_in_schema": False}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._options is not None:
+            super().__init__(self.path, self.endpoint, **self._options)
+            self._options = None
+        await super().handle(scope, receive, send)
 
     def get_route_handler(self) -> Handler:
         answer = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
+            request.scope[PARTS] = request.app.state.pages
             try:
+                check_same_origin(request)
                 response = await answer(request)
             except ApplianceError as error:
                 response = error_response(request, error)

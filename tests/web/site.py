@@ -45,7 +45,7 @@ from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.writer import Writer
-from appliance.web.app import mount_static, router
+from appliance.web.app import mount_pages, mount_static
 from appliance.web.parts import Reach, WebParts
 from appliance.web.runs import Runs
 from appliance.web.security import SecureHeaders
@@ -229,7 +229,7 @@ class Site:
             chat_titles=False,
         )
         self.app = FastAPI()
-        self.app.include_router(router(self.parts))
+        mount_pages(self.app, self.parts)
         mount_static(self.app)
         self.app.add_middleware(SecureHeaders)
         self.app.add_middleware(Recording, ledger=self.recorder)
