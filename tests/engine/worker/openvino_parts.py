@@ -41,6 +41,12 @@ class Answer:
     def tokens(self) -> list[int]:
         return [token for step in self.steps for token in step.tokens]
 
+    @property
+    def scores(self) -> list[tuple[int, float]]:
+        """Tokens with their log-probabilities, of an ask that wants them."""
+        said = [score.logprob for step in self.steps for score in step.scores]
+        return list(zip(self.tokens, said, strict=True))
+
     def __await__(self) -> Any:
         return self._task.__await__()
 
