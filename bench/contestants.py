@@ -96,6 +96,7 @@ class Front(HttpServer):
         command += ["--port", str(self.port), "--no-browser", "--model", "demo"]
         command += ["--max-concurrency", str(places)]
         if isinstance(engine, EngineConfig):
+            Path(engine.cache_dir).mkdir(parents=True, exist_ok=True)
             (Path(self._data.name) / "models").symlink_to(engine.cache_dir)
             command += ["--engine", engine.backend]
         else:
