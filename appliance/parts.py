@@ -107,7 +107,7 @@ def _queue(settings: Settings, slots: int) -> Queue:
         return FairQueue(slots=slots, limit=limit, per_key=per_key)
     from appliance.gateway.redis_queue import SharedQueue
 
-    pool, scope = make_pool(settings.redis_url), _engine_scope(settings)
+    pool, scope = make_pool(settings.redis_url), engine_scope(settings)
     return SharedQueue(pool, scope=scope, slots=slots, limit=limit, per_key=per_key)
 
 
@@ -120,7 +120,7 @@ def _limits(settings: Settings, redis: ConnectionPool | None) -> RateLimits:
     return RateLimits(settings.rate_limit, settings.redis_url, pool=redis, holdings=holdings)
 
 
-def _engine_scope(settings: Settings) -> str:
+def engine_scope(settings: Settings) -> str:
     """The same for all fronts of one engine: they share a queue, and kept answers.
 
     Two servers may call different models the same. An engine of our own belongs to the data folder,
@@ -138,7 +138,7 @@ def _store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore | Re
         return None
     seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
     if redis is not None:
-        scope = _engine_scope(settings)
+        scope = engine_scope(settings)
         return RedisStore(redis, scope=scope, seconds=seconds, max_bytes=most)
     return MemoryStore(seconds=seconds, max_bytes=most)
 

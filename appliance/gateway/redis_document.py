@@ -6,7 +6,7 @@ Whoever comes second reads again: no lock that somebody could die with.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,23 +48,26 @@ class SharedDocument:
         self._write = self._redis.register_script(WRITE)
 
     async def read(self) -> Edition:
-        asking = self._redis.pipeline(transaction=False).time()
-        (seconds, micros), (stamp, text) = await asking.hmget(self._name, "stamp", "text").execute()
+        asking = self._redis.pipeline(transaction=False)
+        asking.time()
+        asking.hmget(self._name, "stamp", "text")
+        (seconds, micros), (stamp, text) = await asking.execute()
         return Edition(stamp or b"", text, seconds + micros / 1e6)
 
     async def write(self, before: Edition, text: bytes, to: Iterable[str] = ()) -> bool:
         """In place of what was read, with a word to some; False when that has changed."""
-        words = [before.stamp, secrets.token_bytes(8), text, FORGOTTEN_SECONDS]
         channels = [f"{self._name}:{one}" for one in to]
-        return bool(await self._write(keys=[self._name], args=[*words, *channels]))
+        stamp = secrets.token_bytes(8)
+        words = [before.stamp, stamp, text, FORGOTTEN_SECONDS, *channels]
+        return bool(await self._write(keys=[self._name], args=words))
 
     async def close(self) -> None:
         await self._redis.connection_pool.disconnect()
 
-    async def words(self, to: str) -> AsyncIterator[None]:
-        """One when it begins to listen, then one for each that comes; never ends by itself."""
+    async def listen(self, to: str, heard: Callable[[], None]) -> None:
+        """`heard` is called when it begins to listen, and for each word; never ends by itself."""
         async with self._redis.pubsub() as news:
             await cancellable(news.subscribe(f"{self._name}:{to}"))
             while True:
                 if await cancellable(news.get_message(timeout=LISTEN_SECONDS)):
-                    yield
+                    heard()

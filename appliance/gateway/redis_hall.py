@@ -9,7 +9,8 @@ clock, no event loop, no Redis.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any
@@ -47,14 +48,21 @@ class Guest:
 class Visit:
     """What a front has found; nothing of it is true before the board is written down.
 
-    By the guests' ids: who is inside, who has come in (inside or waiting), who is refused.
-    `elsewhere` are the other fronts that have guests whose turn has come.
+    By the guests' ids: who is known, who of them is inside, who is refused. `elsewhere` are the
+    other fronts that have guests whose turn has come.
     """
 
+    known: dict[str, Turn] = field(default_factory=dict)
     inside: dict[str, Held] = field(default_factory=dict)
-    came: dict[str, Turn] = field(default_factory=dict)
     refused: dict[str, ApplianceError] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)
+
+    def tell(self, guests: Mapping[str, Guest]) -> None:
+        """By their ids; who has left meanwhile is taken out by the next visit."""
+        for guest_id, turn in self.known.items():
+            if guest := guests.get(guest_id):
+                guest.turn, guest.known = turn, True
+                guest.held = guest.held or self.inside.get(guest_id)
 
 
 def attend(
@@ -62,7 +70,7 @@ def attend(
 ) -> Visit:
     """Make the board agree with the front's own guests, and hand out what is free."""
     hall, visit = board.hall, Visit()
-    if abs(now - board.seen.get(front, 0.0)) >= BEAT_SECONDS / 2:
+    if abs(now - board.seen.get(front, -math.inf)) >= BEAT_SECONDS / 2:
         board.seen[front] = now
     _bury_the_dead(board, now)
     here = {turn.id: turn for turn in hall.turns if turn.front == front}
@@ -71,17 +79,19 @@ def attend(
         if guest_id not in wanted:
             hall.leave(turn, now)
     for guest in guests:
-        turn = here.get(guest.turn.id)
-        if turn is None:
+        known = here.get(guest.turn.id)
+        if known is None:
             _bring_in(hall, guest, now, bounds, visit)
-        elif guest.held and not hall.holds(turn):  # it could not wait for the others
-            hall.line.leave(turn)
+            continue
+        visit.known[known.id] = known
+        if guest.held and not hall.holds(known):  # it could not wait for the others
+            hall.line.leave(known)
             hall.admit(guest.held)
-    _hand_out(hall, front, now, visit)
-    # Also who was given places by another front, and does not know it yet.
-    visit.inside |= {
-        guest_id: held for guest_id, turn in here.items() if (held := hall.holds(turn))
-    }
+    visit.elsewhere = _hand_out(hall, now) - {front}
+    # By whomever the places were given, now or before.
+    for guest_id, turn in visit.known.items():
+        if held := hall.holds(turn):
+            visit.inside[guest_id] = held
     return visit
 
 
@@ -89,9 +99,7 @@ def leave(board: Board, front: str, now: float) -> Visit:
     """The front ends: nobody has to wait until it counts as dead."""
     board.seen.pop(front, None)
     _bury_the_dead(board, now)
-    visit = Visit()
-    _hand_out(board.hall, front, now, visit)
-    return visit
+    return Visit(elsewhere=_hand_out(board.hall, now))
 
 
 def _bury_the_dead(board: Board, now: float) -> None:
@@ -104,29 +112,27 @@ def _bury_the_dead(board: Board, now: float) -> None:
 
 def _bring_in(hall: Hall, guest: Guest, now: float, bounds: Bounds, visit: Visit) -> None:
     """One that the hall does not know: it is new, or the hall was lost or took us for dead."""
-    turn = replace(guest.turn)
     if guest.held:
         hall.admit(guest.held)
-    elif guest.known:
-        hall.line.join(turn)
-    else:
-        try:
-            held = hall.enter(turn, now, bounds)
-        except ApplianceError as refusal:
-            visit.refused[turn.id] = refusal
-            return
-        visit.came[turn.id] = turn
-        if held:
-            visit.inside[turn.id] = held
-
-
-def _hand_out(hall: Hall, front: str, now: float, visit: Visit) -> None:
-    while turn := hall.next():
-        held = hall.take(turn, now)
-        if turn.front == front:
-            visit.inside[turn.id] = held
+        return
+    turn = replace(guest.turn)
+    try:
+        if guest.known:
+            hall.line.join(turn)
         else:
-            visit.elsewhere.add(turn.front)
+            hall.enter(turn, now, bounds)
+        visit.known[turn.id] = turn
+    except ApplianceError as refusal:
+        visit.refused[turn.id] = refusal
+
+
+def _hand_out(hall: Hall, now: float) -> set[str]:
+    """The fronts of those whose turn has come."""
+    fronts = set()
+    while turn := hall.next():
+        hall.take(turn, now)
+        fronts.add(turn.front)
+    return fronts
 
 
 def written(board: Board) -> str:

@@ -99,9 +99,14 @@ class SharedHoldings(Holdings):
     async def _asked(
         self, key: str, member: str, amount: int, most: int | None = None
     ) -> int | None:
+        await self.settled()
         limit = NO_LIMIT if most is None else most
-        words = [member, amount, limit, int(LEASE_SECONDS)]
-        return await self._contact.ask(lambda: self._take(keys=[PREFIX + key], args=words))
+        words: list[str | int] = [member, amount, limit, int(LEASE_SECONDS)]
+
+        async def work() -> int:
+            return int(await self._take(keys=[PREFIX + key], args=words))
+
+        return await self._contact.ask(work)
 
 
 def _member(holding: Holding) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -22,6 +23,7 @@ from appliance.gateway.redis_visits import Visits
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
+logger = logging.getLogger(__name__)
 # The number is that of the format: another version of the appliance has a queue of its own.
 PREFIX = "appliance:queue:1:"
 
@@ -99,36 +101,32 @@ class SharedQueue:
             self._wake.set()
 
     async def keep(self) -> None:
-        listening = asyncio.create_task(self._listen())
+        listening = asyncio.create_task(self._visits.listen(self._wake.set))
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(BEAT_SECONDS):
                         await self._wake.wait()
                 self._wake.clear()
-                lookers, self._lookers = self._lookers, []
-                self._tell(await self._visits.visit(self._guests.values()))
-                for looker in lookers:
-                    looker.set_result(None)
+                try:
+                    await self._visit()
+                except Exception:  # nobody here would ever have a turn again
+                    logger.exception("The queue could not be attended to")
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             await self._visits.end()
 
-    async def _listen(self) -> None:
-        async with contextlib.aclosing(self._visits.news()) as news:
-            async for _ in news:
-                self._wake.set()
+    async def _visit(self) -> None:
+        lookers, self._lookers = self._lookers, []
+        self._tell(await self._visits.visit(self._guests.values()))
+        for looker in lookers:
+            looker.set_result(None)
 
     def _tell(self, visit: Visit) -> None:
-        """The guests; who has left meanwhile is taken out by the next visit."""
-        for guest_id, turn in visit.came.items():
-            if guest := self._guests.get(guest_id):
-                guest.turn, guest.known = turn, True
-        for guest_id, held in visit.inside.items():
-            if guest := self._guests.get(guest_id):
-                guest.held = held
-                self._open(guest_id)
+        visit.tell(self._guests)
+        for guest_id in visit.inside:
+            self._open(guest_id)
         for guest_id, refusal in visit.refused.items():
             self._open(guest_id, refusal)
 

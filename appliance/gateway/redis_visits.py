@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import aclosing
+from collections.abc import Callable, Collection
 
 from appliance.gateway.hall import Bounds, Hall
-from appliance.gateway.redis_contact import AWAY_SECONDS, Contact
+from appliance.gateway.redis_contact import AWAY_SECONDS, Contact, cancellable
 from appliance.gateway.redis_document import Edition, SharedDocument
 from appliance.gateway.redis_hall import Board, Guest, Visit, attend, leave, read, written
 
@@ -51,15 +50,14 @@ class Visits:
         together = await self._contact.ask(lambda: self._attended(guests))
         return together or self._attend(self._alone(), guests, self.now())
 
-    async def news(self) -> AsyncIterator[None]:
-        """One whenever another front has given places to a guest, and some more; never ends."""
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """`heard` is called whenever another front has given places to a guest; never ends."""
         from redis.exceptions import RedisError
 
         while True:
             with contextlib.suppress(RedisError, OSError):
-                async with aclosing(self._document.words(self._front)) as words:
-                    async for _ in words:
-                        yield
+                # Closing a connection may fail and hide that this was cancelled.
+                await cancellable(self._document.listen(self._front, heard))
             await asyncio.sleep(AWAY_SECONDS)
 
     async def end(self) -> None:
