@@ -111,6 +111,7 @@ async def _lifespan(
     parts.recorder.mark_interrupted()
     tasks = [asyncio.ensure_future(watch(parts.engine)) for watch in watchers]
     tasks.append(asyncio.create_task(_size_queue(parts)))
+    tasks.append(asyncio.create_task(parts.gateway.keep()))
     tasks.append(asyncio.create_task(parts.gateway.revocations.watch(parts.keys)))
     tasks.append(asyncio.create_task(retention(settings, parts).run()))
     await parts.engine.start()

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from appliance import VERSION
 from appliance.engine.status import Engine, EngineStatus
-from appliance.gateway.queue import FairQueue
+from appliance.gateway.queue import Queue
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
@@ -24,7 +24,7 @@ class Monitor:
     """Hears of every request that is over, and writes the page of metrics."""
 
     engine: Engine
-    queue: FairQueue
+    queue: Queue
     writer: Writer
     store: MemoryStore | None
     data_dir: Path
@@ -46,6 +46,7 @@ class Monitor:
 
         Parts are read on the event loop, to which they belong; disk and cards in a thread.
         """
+        await self.queue.look()
         readings = self._readings()
         return await anyio.to_thread.run_sync(self.exposition.write, readings, accept)
 
