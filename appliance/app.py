@@ -97,6 +97,7 @@ def create_app(
         ledger=parts.recorder,
         watch=parts.monitor.request,
         allowances=parts.gateway.allowances,
+        traced=settings.otlp_endpoint is not None,
     )
 
 
@@ -114,6 +115,7 @@ async def _lifespan(
         yield
     finally:
         await parts.runs.close()
+        await parts.monitor.close()
         await parts.engine.stop()
         for task in tasks:
             task.cancel()

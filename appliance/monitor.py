@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from appliance import VERSION
 from appliance.engine.status import Engine, EngineStatus
 from appliance.gateway.queue import FairQueue
 from appliance.gateway.store import MemoryStore
+from appliance.ledger.ids import new_id
 from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
 from appliance.observability.logs import log_request
 from appliance.observability.metrics import Metrics
 from appliance.observability.readings import EngineReading, Readings
 from appliance.observability.seen import GenerationSeen, RequestSeen
+from appliance.observability.spans import generation_spans, request_spans
+from appliance.observability.traces import Traces
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +32,7 @@ class Monitor:
     writer: Writer
     store: MemoryStore | None
     data_dir: Path
+    traces: Traces | None = None
     metrics: Metrics = field(default_factory=Metrics)
     exposition: Exposition = field(init=False)
 
@@ -36,10 +41,19 @@ class Monitor:
 
     def generation(self, seen: GenerationSeen) -> None:
         self.metrics.generation(seen)
+        if self.traces is not None:
+            self.traces.offer(generation_spans(seen))
 
     def request(self, seen: RequestSeen) -> None:
         self.metrics.request(seen)
         log_request(seen)
+        if self.traces is not None:
+            self.traces.offer(request_spans(seen))
+
+    async def close(self) -> None:
+        """What a collector has still to be told, it is told now."""
+        if self.traces is not None:
+            await anyio.to_thread.run_sync(self.traces.close)
 
     async def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics as text, and its content type.
@@ -63,7 +77,22 @@ class Monitor:
             ledger_lost=self.writer.lost,
             ledger_failing=self.writer.failing,
             data_dir=self.data_dir,
+            spans_sent=None if self.traces is None else self.traces.sent,
+            spans_lost=None if self.traces is None else self.traces.lost,
         )
+
+
+def make_traces(endpoint: str | None) -> Traces | None:
+    """None where no collector is to be told."""
+    if endpoint is None:
+        return None
+    resource = {
+        "service.name": "appliance",
+        "service.version": VERSION,
+        "service.instance.id": new_id(),
+        "host.name": socket.gethostname(),
+    }
+    return Traces(endpoint, resource, VERSION)
 
 
 def _engine(status: EngineStatus) -> EngineReading:

@@ -40,7 +40,7 @@ from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
-from appliance.monitor import Monitor
+from appliance.monitor import Monitor, make_traces
 from appliance.settings import Settings
 from appliance.web.frame import Logged
 from appliance.web.parts import WebParts
@@ -86,6 +86,7 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         writer=writer,
         store=store if isinstance(store, MemoryStore) else None,
         data_dir=settings.data_dir,
+        traces=make_traces(settings.otlp_endpoint),
     )
     gateway = Gateway(
         engine=engine,

@@ -140,6 +140,12 @@ class Settings(BaseModel):
         min_length=16,
         description="Bearer token that may read /metrics and nothing else, for Prometheus.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="OpenTelemetry collector that gets traces over OTLP/HTTP, such as "
+        "http://127.0.0.1:4318.",
+    )
     hub_endpoint: str | None = Field(
         None,
         description="Hub: a mirror's address, or modelscope; default: huggingface.co.",

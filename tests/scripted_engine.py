@@ -38,10 +38,12 @@ FENCED = re.compile(r"(?ms)^(?:<(text_*)>|(```+)\w*)\n(?P<inside>.*?)\n(?:</\1>|
 
 
 class ScriptedEngine:
-    """`bodies` are the requests it saw, `running` the answers under way, `left` the cancelled."""
+    """`bodies` and `traceparents` are of the requests it saw, `running` the answers under way,
+    `left` the cancelled."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.traceparents: list[str | None] = []
         self.told: list[str] = []
         self.running = 0
         self.most_running = 0
@@ -69,6 +71,7 @@ class ScriptedEngine:
     async def _answer(self, request: Request) -> Response:
         body = await request.json()
         self.bodies.append(body)
+        self.traceparents.append(request.headers.get("traceparent"))
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _refusal(401, "wrong key")
         prompt = body.get("prompt") or body["messages"][-1]["content"]

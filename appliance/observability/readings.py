@@ -30,7 +30,9 @@ class EngineReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """`cache_bytes` and `cache_entries` are None where no answers are kept."""
+    """`cache_bytes` and `cache_entries` are None where no answers are kept, `spans_sent` and
+    `spans_lost` where there are no traces.
+    """
 
     version: str
     engine: EngineReading
@@ -43,6 +45,8 @@ class Readings:
     ledger_lost: int
     ledger_failing: bool
     data_dir: Path
+    spans_sent: int | None = None
+    spans_lost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
