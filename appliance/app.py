@@ -67,7 +67,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    entrance = doors(settings, folder, network)
+    entrance = doors(settings, folder, network, parts.shared and parts.shared.signing)
     named = entrance.named(parts.keys, require_key=settings.require_key)
     api = ApiParts(
         gateway=parts.gateway,
@@ -110,6 +110,9 @@ async def _lifespan(
     tasks.append(asyncio.create_task(_size_queue(parts)))
     tasks.append(asyncio.create_task(parts.gateway.revocations.watch(parts.keys)))
     tasks.append(asyncio.create_task(retention(settings, parts).run()))
+    if parts.shared is not None:
+        tasks.append(asyncio.create_task(parts.shared.fronts.run()))
+        tasks.append(asyncio.create_task(parts.shared.signing.run()))
     await parts.engine.start()
     try:
         yield

@@ -17,6 +17,7 @@ from appliance.engine.counting import TokenCounter
 from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
+from appliance.folder import front_name
 from appliance.gateway.cache import AnswerCache
 from appliance.gateway.counters import MEMORY
 from appliance.gateway.elsewhere import Elsewhere
@@ -32,6 +33,7 @@ from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
 from appliance.ledger.drafts import Drafts
+from appliance.ledger.fronts import Fronts
 from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
@@ -42,6 +44,7 @@ from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
 from appliance.monitor import Monitor, make_traces
 from appliance.settings import Settings
+from appliance.signing_shared import SharedSecrets
 from appliance.web.frame import Logged
 from appliance.web.parts import WebParts
 from appliance.web.runs import Runs
@@ -65,13 +68,23 @@ class Parts:
     runs: Runs
     monitor: Monitor
     redis: ConnectionPool | None
+    shared: Shared | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What appliances have in common that serve from one ledger on a server."""
+
+    fronts: Fronts
+    signing: SharedSecrets
 
 
 def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     database = Database(settings.effective_database_url)
     database.migrate()
     writer = Writer(database)
-    recorder = Recorder(writer)
+    front = front_name(settings.data_dir)
+    recorder = Recorder(writer, front)
     http = http_client()
     queue = FairQueue(
         slots=max(1, plan.max_concurrency),
@@ -102,8 +115,23 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     keys = KeyStore(database, writer)
     runs = Runs(gateway, engine)
     return Parts(
-        database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor, redis
+        database,
+        writer,
+        recorder,
+        keys,
+        http,
+        engine,
+        queue,
+        gateway,
+        runs,
+        monitor,
+        redis,
+        None if database.is_sqlite else _shared(database, writer, front),
     )
+
+
+def _shared(database: Database, writer: Writer, front: str) -> Shared:
+    return Shared(Fronts(writer, front), SharedSecrets(database, writer))
 
 
 def _store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore | RedisStore | None:
