@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio.to_thread
+import httpx2
 
 from appliance import VERSION
+from appliance.engine.kv_usage import kv_usage
 from appliance.engine.status import Engine, EngineStatus
+from appliance.errors import EngineUnavailable
 from appliance.gateway.queue import FairQueue
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.ids import new_id
@@ -32,6 +36,7 @@ class Monitor:
     writer: Writer
     store: MemoryStore | None
     data_dir: Path
+    http: httpx2.AsyncClient
     traces: Traces | None = None
     metrics: Metrics = field(default_factory=Metrics)
     exposition: Exposition = field(init=False)
@@ -60,14 +65,19 @@ class Monitor:
 
         Parts are read on the event loop, to which they belong; disk and cards in a thread.
         """
-        readings = self._readings()
+        readings = self._readings(await self._kv_usage())
         return await anyio.to_thread.run_sync(self.exposition.write, readings, accept)
 
-    def _readings(self) -> Readings:
+    async def _kv_usage(self) -> float | None:
+        with suppress(EngineUnavailable):
+            return await kv_usage(self.http, self.engine.endpoint())
+        return None
+
+    def _readings(self, kv: float | None) -> Readings:
         store = self.store
         return Readings(
             version=VERSION,
-            engine=_engine(self.engine.status),
+            engine=_engine(self.engine.status, kv),
             queue_running=self.queue.running,
             queue_waiting=self.queue.waiting,
             queue_places=self.queue.slots,
@@ -95,7 +105,7 @@ def make_traces(endpoint: str | None) -> Traces | None:
     return Traces(endpoint, resource, VERSION)
 
 
-def _engine(status: EngineStatus) -> EngineReading:
+def _engine(status: EngineStatus, kv: float | None) -> EngineReading:
     answers = status.phase == "ready" or status.on_demand
     facts = status.facts
     if facts is None:
@@ -110,5 +120,6 @@ def _engine(status: EngineStatus) -> EngineReading:
         precision=facts.precision,
         context_tokens=facts.context_length,
         kv_tokens=facts.kv_tokens,
+        kv_usage=kv,
         load_seconds=facts.load_seconds,
     )

@@ -99,6 +99,7 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         writer=writer,
         store=store if isinstance(store, MemoryStore) else None,
         data_dir=settings.data_dir,
+        http=http,
         traces=make_traces(settings.otlp_endpoint),
     )
     gateway = Gateway(

@@ -66,6 +66,7 @@ def _engine(engine: EngineReading) -> Iterator[Metric]:
     for name, text, value in (
         ("context_tokens", "Most tokens of prompt and answer.", engine.context_tokens),
         ("kv_tokens", "Tokens that the KV cache holds.", engine.kv_tokens),
+        ("kv_usage_ratio", "Of the KV cache, held by answers under way.", engine.kv_usage),
         ("load_seconds", "How long loading took.", engine.load_seconds),
     ):
         if value is not None:

@@ -14,7 +14,10 @@ PHASES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
-    """`answers` as `/ready` says it. Names are empty and sizes None while nothing is loaded."""
+    """`answers` as `/ready` says it. Names are empty and sizes None while nothing is loaded.
+
+    `kv_usage` is from 0 to 1, None where the engine does not tell.
+    """
 
     phase: str
     answers: bool
@@ -25,6 +28,7 @@ class EngineReading:
     precision: str = ""
     context_tokens: int | None = None
     kv_tokens: int | None = None
+    kv_usage: float | None = None
     load_seconds: float | None = None
 
 
