@@ -67,7 +67,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    entrance = doors(settings, folder, network, parts.shared and parts.shared.signing)
+    entrance = doors(settings, folder, network, parts.shared.signing if parts.shared else None)
     named = entrance.named(parts.keys, require_key=settings.require_key)
     api = ApiParts(
         gateway=parts.gateway,

@@ -1,6 +1,7 @@
 """One table of settings: each becomes a flag, a variable, a line of a file and of the docs.
 
-A flag wins over `APPLIANCE_<NAME>`, that over `<data-dir>/appliance.toml`, that over the default.
+A flag wins over `APPLIANCE_<NAME>`, that over the file that `APPLIANCE_<NAME>_FILE` names, that
+over `<data-dir>/appliance.toml`, that over the default.
 Nothing reads this module's values globally: `load_settings` makes them, the wiring passes on
 plain values.
 """
@@ -21,6 +22,7 @@ from appliance.errors import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "APPLIANCE_"
+FILE = "_FILE"
 
 
 class Settings(BaseModel):
@@ -246,8 +248,27 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str] = os.envi
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
-    return {names[key]: value for key, value in environ.items() if key in names and value != ""}
+    """What is given by variables, and by files that `…_FILE` names, as secrets are."""
+    found: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        variable = PREFIX + name.upper()
+        if file := environ.get(variable + FILE):
+            found[name] = _secret(variable + FILE, Path(file))
+        if value := environ.get(variable):
+            found[name] = value
+    return found
+
+
+def _secret(variable: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            "%(variable)s names %(file)s, which cannot be read: %(error)s.",
+            variable=variable,
+            file=file,
+            error=error,
+        ) from None
 
 
 def _file(path: Path) -> dict[str, Any]:
