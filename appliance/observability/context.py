@@ -67,13 +67,14 @@ def span_below() -> str | None:
 
 
 def traceparent(span_id: str | None) -> str | None:
-    """The header for whoever works for the current request on behalf of the span `span_id`.
-
-    Without a span of ours the caller's own is passed on; None where there is nothing to tell.
+    """The header for whoever works for the current request, on behalf of a span within it or of its
+    own. Where spans are not recorded the caller's is passed on; None: there is nothing to tell.
     """
     found = current()
-    parent = span_id or (found.parent_span_id if found else None)
-    if found is None or parent is None:
+    if found is None:
+        return None
+    parent = span_id or found.span_id or found.parent_span_id
+    if parent is None:
         return None
     return f"00-{found.trace_id}-{parent}-{int(found.sampled):02x}"
 

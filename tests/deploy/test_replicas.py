@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,16 +57,43 @@ def asked(pod: ScriptedAppliance, key: str, text: str, **more: Any) -> httpx2.Re
     return httpx2.post(pod.url + CHAT, json=body, headers=headers, timeout=60)
 
 
+def signed_in(pod: ScriptedAppliance, key: str) -> dict[str, str]:
+    """The cookie header of a browser."""
+    answer = httpx2.post(pod.url + "/login", data={"key": key}, timeout=30)
+    assert answer.status_code == 303, answer.text
+    return {"cookie": f"appliance_session={answer.cookies['appliance_session']}"}
+
+
 def test_a_browser_that_one_has_signed_in_is_known_to_the_other(pods: Pods, key: str) -> None:
-    with httpx2.Client() as browser:
-        origin = {"origin": pods[0].url, "sec-fetch-site": "same-origin"}
-        answer = browser.post(pods[0].url + "/login", data={"key": key}, headers=origin)
-        assert answer.status_code == 303, answer.text
-        cookies = {"appliance_session": answer.cookies["appliance_session"]}
+    cookie = signed_in(pods[0], key)
     for pod in pods:
-        page = httpx2.get(pod.url + "/history", cookies=cookies)
-        assert page.status_code == 200
+        assert httpx2.get(pod.url + "/history", headers=cookie).status_code == 200
         assert httpx2.get(pod.url + "/history").status_code != 200
+
+
+def test_an_answer_that_one_writes_is_shown_by_the_other_when_it_is_over(
+    pods: Pods, key: str
+) -> None:
+    writing, other = pods
+    writing.engine.release.clear()
+    writing.engine.started.clear()
+    cookie = signed_in(writing, key)
+    asked = httpx2.post(writing.url + "/chat", data={"prompt": "wait"}, headers=cookie, timeout=30)
+    assert asked.status_code == 303, asked.text
+    path = asked.headers["location"]
+    assert writing.engine.started.wait(30)
+    page = httpx2.get(other.url + path, headers=cookie).text
+    (answer,) = re.findall(r'<article class="message answer" id="(\w+)"', page)
+    url = f"{other.url}{path}/messages/{answer}/stream"
+    try:
+        still = httpx2.get(url + "?once", headers=cookie, timeout=30).text
+        assert "/stream" in still, "it goes on, and is looked at again"
+    finally:
+        writing.engine.release.set()
+    done = httpx2.get(url, headers=cookie, timeout=60).text
+    assert done.count("event: done") == 1
+    assert "message-actions" in done
+    assert "/stream" not in done
 
 
 def test_what_one_has_answered_the_other_gives_again(pods: Pods, key: str) -> None:

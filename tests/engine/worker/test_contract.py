@@ -11,8 +11,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from appliance.engine.config import Endpoint
-from appliance.engine.kv_usage import kv_usage
 from tests.engine.worker.conftest import CONCURRENCY
 from tests.engine.worker.running import content_of, sse_payloads
 from tests.engine.worker.served import Served
@@ -244,28 +242,6 @@ async def long_stream(client: httpx2.AsyncClient) -> AsyncIterator[AsyncIterator
         lines = response.aiter_lines()
         await anext(lines)
         yield lines
-
-
-async def held(served: Served) -> float:
-    """The share of the cache that a worker says is in use."""
-    async with served.client() as http:
-        found = await kv_usage(http, Endpoint(f"{served.url}/v1", served.key, served.model))
-    assert found is not None
-    return found
-
-
-async def test_answers_hold_their_part_of_the_cache(
-    client: httpx2.AsyncClient, served: Served
-) -> None:
-    if served.is_appliance:
-        pytest.skip("an appliance tells it to its owner alone")
-    async with asyncio.timeout(BOUND_SECONDS):
-        async with long_stream(client) as lines:
-            for _ in range(4):
-                await anext(lines)
-            assert 0 < await held(served) <= 1
-        while await held(served) > 0:  # noqa: ASYNC110 - the engine notices in its own time
-            await asyncio.sleep(0.01)
 
 
 async def test_hanging_up_frees_the_place(client: httpx2.AsyncClient) -> None:
