@@ -33,8 +33,10 @@ def traced(
     collector: Collector, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ScriptedAppliance]:
     folder = tmp_path_factory.mktemp("traced")
-    with scripted_appliance(folder, otlp_endpoint=collector.url + "/") as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traces, "EVERY_SECONDS", 0.05)
+        with scripted_appliance(folder, otlp_endpoint=collector.url + "/") as running:
+            yield running
 
 
 def trace_of(number: int) -> str:
