@@ -109,7 +109,7 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
-        cache=None if store is None else AnswerCache(store),
+        cache=None if store is None else AnswerCache(store, shared=settings.cache_shared),
         watch=monitor.generation,
         energy=EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu and plan.gpu.uuid else None),
     )

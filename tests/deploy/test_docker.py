@@ -128,7 +128,8 @@ def test_nobody_starts_before_what_it_needs() -> None:
 
 def test_settings_that_are_given_exist() -> None:
     """Variables that nobody reads are ignored in silence."""
-    from appliance.settings import FILE, PREFIX, Settings
+    from appliance.given import FILE, PREFIX
+    from appliance.settings import Settings
 
     given = {name for service in OURS for name in SERVICES[service]["environment"]}
     given |= {PREFIX + name for name in re.findall(rf"{PREFIX}([A-Z_]+)", DOCKERFILE)}

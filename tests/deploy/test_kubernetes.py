@@ -13,7 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from appliance.settings import FILE, PREFIX, Settings
+from appliance.given import FILE, PREFIX
+from appliance.settings import Settings
 from tests.live import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
