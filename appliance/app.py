@@ -66,7 +66,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    entrance = doors(settings, folder, network)
+    entrance = doors(settings, folder, network, parts.shared.signing if parts.shared else None)
     named = entrance.named(parts.keys, require_key=settings.require_key)
     api = ApiParts(
         gateway=parts.gateway,
@@ -96,6 +96,7 @@ def create_app(
         ledger=parts.recorder,
         watch=parts.monitor.request,
         allowances=parts.gateway.allowances,
+        traced=settings.otlp_endpoint is not None,
     )
 
 
@@ -114,11 +115,15 @@ async def _lifespan(
     tasks.append(asyncio.create_task(parts.gateway.keep()))
     tasks.append(asyncio.create_task(parts.gateway.revocations.watch(parts.keys)))
     tasks.append(asyncio.create_task(retention(settings, parts).run()))
+    if parts.shared is not None:
+        tasks.append(asyncio.create_task(parts.shared.fronts.run()))
+        tasks.append(asyncio.create_task(parts.shared.signing.run()))
     await parts.engine.start()
     try:
         yield
     finally:
         await parts.runs.close()
+        await parts.monitor.close()
         await parts.engine.stop()
         for task in tasks:
             task.cancel()

@@ -15,7 +15,7 @@ from appliance.gateway.tries import WrongKeys
 from appliance.lan.network import Network
 from appliance.ledger.keys import KeyStore
 from appliance.settings import Settings
-from appliance.signing import SigningSecrets
+from appliance.signing import Signing
 from appliance.web.parts import Reach
 from appliance.web.session import Sessions
 
@@ -25,7 +25,7 @@ class Doors:
     """What the app is given about its entrances."""
 
     sessions: Sessions
-    signing: SigningSecrets
+    signing: Signing
     reach: Reach
     tries: WrongKeys
 
@@ -39,10 +39,13 @@ class Doors:
         return named
 
 
-def doors(settings: Settings, folder: DataFolder, network: Network | None) -> Doors:
-    """`network` is where the server listens; without one it is what the settings say."""
+def doors(
+    settings: Settings, folder: DataFolder, network: Network | None, shared: Signing | None
+) -> Doors:
+    """`network` is where the server listens; without one it is what the settings say. `shared`
+    signs sessions for several appliances; without it the folder's secrets do."""
     network = network or Network(settings.bind_host, settings.port)
-    signing = folder.signing
+    signing = shared or folder.signing
     reach = Reach(
         started_at=datetime.now(UTC),
         host=settings.bind_host,

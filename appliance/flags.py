@@ -10,7 +10,8 @@ from typing import Any, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from appliance.settings import PREFIX, Settings
+from appliance.given import PREFIX
+from appliance.settings import Settings
 
 # Defaults that mean no more than "not given".
 UNSAID = (None, False, "", ())

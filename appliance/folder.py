@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +13,17 @@ from filelock import FileLock, Timeout
 
 from appliance.errors import SetupError
 from appliance.signing import SigningSecrets
+
+
+def front_name(data_dir: Path) -> str:
+    """What a ledger calls the appliance of this folder: the machine's name, and letters that tell
+    the folder from others. Made by the first who asks; blocks for a moment."""
+    file = data_dir / "front.name"
+    with suppress(FileNotFoundError):
+        return file.read_text(encoding="utf-8")
+    name = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+    file.write_text(name, encoding="utf-8")
+    return name
 
 
 class DataFolder:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio.to_thread
+import httpx2
 
 from appliance import VERSION
+from appliance.engine.kv_usage import kv_usage
 from appliance.engine.status import Engine, EngineStatus
+from appliance.errors import EngineUnavailable
 from appliance.gateway.queue import Queue
 from appliance.gateway.store import MemoryStore
+from appliance.ledger.ids import new_id
 from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
 from appliance.observability.logs import log_request
 from appliance.observability.metrics import Metrics
 from appliance.observability.readings import EngineReading, Readings
 from appliance.observability.seen import GenerationSeen, RequestSeen
+from appliance.observability.spans import generation_spans, request_spans
+from appliance.observability.traces import Traces
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +36,8 @@ class Monitor:
     writer: Writer
     store: MemoryStore | None
     data_dir: Path
+    http: httpx2.AsyncClient
+    traces: Traces | None = None
     metrics: Metrics = field(default_factory=Metrics)
     exposition: Exposition = field(init=False)
 
@@ -36,10 +46,19 @@ class Monitor:
 
     def generation(self, seen: GenerationSeen) -> None:
         self.metrics.generation(seen)
+        if self.traces is not None:
+            self.traces.offer(generation_spans(seen))
 
     def request(self, seen: RequestSeen) -> None:
         self.metrics.request(seen)
         log_request(seen)
+        if self.traces is not None:
+            self.traces.offer(request_spans(seen))
+
+    async def close(self) -> None:
+        """What a collector has still to be told, it is told now."""
+        if self.traces is not None:
+            await anyio.to_thread.run_sync(self.traces.close)
 
     async def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics as text, and its content type.
@@ -47,14 +66,19 @@ class Monitor:
         Parts are read on the event loop, to which they belong; disk and cards in a thread.
         """
         await self.queue.look()
-        readings = self._readings()
+        readings = self._readings(await self._kv_usage())
         return await anyio.to_thread.run_sync(self.exposition.write, readings, accept)
 
-    def _readings(self) -> Readings:
+    async def _kv_usage(self) -> float | None:
+        with suppress(EngineUnavailable):
+            return await kv_usage(self.http, self.engine.endpoint())
+        return None
+
+    def _readings(self, kv: float | None) -> Readings:
         store = self.store
         return Readings(
             version=VERSION,
-            engine=_engine(self.engine.status),
+            engine=_engine(self.engine.status, kv),
             queue_running=self.queue.running,
             queue_waiting=self.queue.waiting,
             queue_places=self.queue.slots,
@@ -64,10 +88,25 @@ class Monitor:
             ledger_lost=self.writer.lost,
             ledger_failing=self.writer.failing,
             data_dir=self.data_dir,
+            spans_sent=None if self.traces is None else self.traces.sent,
+            spans_lost=None if self.traces is None else self.traces.lost,
         )
 
 
-def _engine(status: EngineStatus) -> EngineReading:
+def make_traces(endpoint: str | None) -> Traces | None:
+    """None where no collector is to be told."""
+    if endpoint is None:
+        return None
+    resource = {
+        "service.name": "appliance",
+        "service.version": VERSION,
+        "service.instance.id": new_id(),
+        "host.name": socket.gethostname(),
+    }
+    return Traces(endpoint, resource, VERSION)
+
+
+def _engine(status: EngineStatus, kv: float | None) -> EngineReading:
     answers = status.phase == "ready" or status.on_demand
     facts = status.facts
     if facts is None:
@@ -82,5 +121,6 @@ def _engine(status: EngineStatus) -> EngineReading:
         precision=facts.precision,
         context_tokens=facts.context_length,
         kv_tokens=facts.kv_tokens,
+        kv_usage=kv,
         load_seconds=facts.load_seconds,
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 
 from appliance import console
+from appliance.errors import InvalidRequest
 from appliance.lan.network import Network
 from appliance.ledger.database import Database
 from appliance.ledger.keys import KeyStore
@@ -58,7 +61,9 @@ async def keys_that_open(settings: Settings) -> tuple[str | None, list[ApiKey]]:
         store = KeyStore(database, writer)
         known, secret = await store.list(), None
         if not any(key.state == "active" for key in known):
-            _, secret = await store.create(_free_name(known))
+            # Another that starts in the same moment may have made it, and shown it.
+            with suppress(InvalidRequest):
+                _, secret = await store.create(_free_name(known))
             known = await store.list()
         return secret, [key for key in known if key.state == "active"]
     finally:

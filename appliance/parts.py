@@ -18,6 +18,7 @@ from appliance.engine.counting import TokenCounter
 from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
+from appliance.folder import front_name
 from appliance.gateway.cache import AnswerCache
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.energy import EnergyMeter, card_counter
@@ -32,6 +33,7 @@ from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
 from appliance.ledger.database import Database
 from appliance.ledger.drafts import Drafts
+from appliance.ledger.fronts import Fronts
 from appliance.ledger.history import History
 from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
@@ -40,8 +42,9 @@ from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
-from appliance.monitor import Monitor
+from appliance.monitor import Monitor, make_traces
 from appliance.settings import Settings
+from appliance.signing_shared import SharedSecrets
 from appliance.web.frame import Logged
 from appliance.web.parts import WebParts
 from appliance.web.runs import Runs
@@ -65,13 +68,23 @@ class Parts:
     runs: Runs
     monitor: Monitor
     redis: ConnectionPool | None
+    shared: Shared | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What appliances have in common that serve from one ledger on a server."""
+
+    fronts: Fronts
+    signing: SharedSecrets
 
 
 def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
     database = Database(settings.effective_database_url)
     database.migrate()
     writer = Writer(database)
-    recorder = Recorder(writer)
+    front = front_name(settings.data_dir)
+    recorder = Recorder(writer, front)
     http = http_client()
     queue = _queue(settings, max(1, plan.max_concurrency))
     redis = make_pool(settings.redis_url) if settings.redis_url else None
@@ -82,6 +95,8 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         writer=writer,
         store=store if isinstance(store, MemoryStore) else None,
         data_dir=settings.data_dir,
+        http=http,
+        traces=make_traces(settings.otlp_endpoint),
     )
     gateway = Gateway(
         engine=engine,
@@ -90,14 +105,25 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
-        cache=None if store is None else AnswerCache(store),
+        cache=None if store is None else AnswerCache(store, shared=settings.cache_shared),
         watch=monitor.generation,
         energy=EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu and plan.gpu.uuid else None),
     )
     keys = KeyStore(database, writer)
     runs = Runs(gateway, engine)
     return Parts(
-        database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor, redis
+        database,
+        writer,
+        recorder,
+        keys,
+        http,
+        engine,
+        queue,
+        gateway,
+        runs,
+        monitor,
+        redis,
+        None if database.is_sqlite else _shared(database, writer, front),
     )
 
 
@@ -131,6 +157,10 @@ def engine_scope(settings: Settings) -> str:
         folder = settings.data_dir.resolve()
         whose = f"{platform.node()} {folder} {folder.stat().st_ino}"
     return hashlib.sha256(whose.encode()).hexdigest()[:16]
+
+
+def _shared(database: Database, writer: Writer, front: str) -> Shared:
+    return Shared(Fronts(writer, front), SharedSecrets(database, writer))
 
 
 def _store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore | RedisStore | None:

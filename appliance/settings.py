@@ -1,6 +1,7 @@
 """One table of settings: each becomes a flag, a variable, a line of a file and of the docs.
 
-A flag wins over `APPLIANCE_<NAME>`, that over `<data-dir>/appliance.toml`, that over the default.
+A flag wins over `APPLIANCE_<NAME>`, that over the file that `APPLIANCE_<NAME>_FILE` names, that
+over `<data-dir>/appliance.toml`, that over the default.
 Nothing reads this module's values globally: `load_settings` makes them, the wiring passes on
 plain values.
 """
@@ -8,7 +9,6 @@ plain values.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from appliance.engine.config import Adapter
 from appliance.errors import SetupError
+from appliance.given import in_words, lines_of, variables
 
 ROOT = Path(__file__).resolve().parent.parent
-PREFIX = "APPLIANCE_"
 
 
 class Settings(BaseModel):
@@ -114,6 +114,11 @@ class Settings(BaseModel):
         10, ge=0, description="How long answers to deterministic requests are kept; 0 keeps none."
     )
     cache_mb: int = Field(64, ge=1, description="Most memory for kept answers, in megabytes.")
+    cache_shared: bool = Field(
+        False,
+        description="Give kept answers to every caller: a quick one then tells that somebody else "
+        "has asked the same.",
+    )
     log_content: Literal["full", "metadata"] = Field(
         "full", description="Keep inputs and outputs in the ledger, or only their metadata."
     )
@@ -139,6 +144,12 @@ class Settings(BaseModel):
         None,
         min_length=16,
         description="Bearer token that may read /metrics and nothing else, for Prometheus.",
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="OpenTelemetry collector that gets traces over OTLP/HTTP, such as "
+        "http://127.0.0.1:4318.",
     )
     hub_endpoint: str | None = Field(
         None,
@@ -230,38 +241,11 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str] = os.envi
 
     Raises SetupError that names the setting, what was wrong and what is allowed.
     """
-    given = _variables(environ) | {k: v for k, v in flags.items() if v is not None}
+    given = variables(Settings.model_fields, environ)
+    given |= {k: v for k, v in flags.items() if v is not None}
     data_dir = Path(given.get("data_dir", ROOT / "data")).expanduser().resolve()
-    merged = _file(data_dir / "appliance.toml") | given | {"data_dir": data_dir}
+    merged = lines_of(data_dir / "appliance.toml") | given | {"data_dir": data_dir}
     try:
         return Settings(**merged)
     except ValidationError as error:
-        raise SetupError("%(problems)s", problems=_in_words(error)) from None
-
-
-def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
-    return {names[key]: value for key, value in environ.items() if key in names and value != ""}
-
-
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise SetupError(
-            "%(file)s cannot be read: %(error)s. Mend or delete it.", file=path, error=error
-        ) from None
-
-
-def _in_words(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"]) or "settings"
-        if item["type"] == "extra_forbidden":
-            lines.append(f"There is no setting {name!r}. See docs/settings.md for the list.")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"Setting {name!r} is {item['input']!r}: {message}.")
-    return "\n".join(lines)
+        raise SetupError("%(problems)s", problems=in_words(error)) from None

@@ -24,7 +24,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from appliance.engine.config import Endpoint
@@ -38,10 +38,12 @@ FENCED = re.compile(r"(?ms)^(?:<(text_*)>|(```+)\w*)\n(?P<inside>.*?)\n(?:</\1>|
 
 
 class ScriptedEngine:
-    """`bodies` are the requests it saw, `running` the answers under way, `left` the cancelled."""
+    """`bodies` and `traceparents` are of the requests it saw, `running` the answers under way,
+    `left` the cancelled."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.traceparents: list[str | None] = []
         self.told: list[str] = []
         self.running = 0
         self.most_running = 0
@@ -56,6 +58,7 @@ class ScriptedEngine:
                 Route("/v1/completions", self._answer, methods=["POST"]),
                 Route("/v1/chat/completions/{id:path}/answer_now", self._now, methods=["POST"]),
                 Route("/tokenize", self._tokenize, methods=["POST"]),
+                Route("/metrics", self._metrics),
             ]
         )
 
@@ -69,6 +72,7 @@ class ScriptedEngine:
     async def _answer(self, request: Request) -> Response:
         body = await request.json()
         self.bodies.append(body)
+        self.traceparents.append(request.headers.get("traceparent"))
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _refusal(401, "wrong key")
         prompt = body.get("prompt") or body["messages"][-1]["content"]
@@ -101,6 +105,9 @@ class ScriptedEngine:
         if body.get("prompt") == "other":
             return JSONResponse({"tokens": []})
         return JSONResponse({"count": 2, "max_model_len": 8192, "tokens": [1, 2]})
+
+    async def _metrics(self, request: Request) -> Response:
+        return PlainTextResponse("vllm:kv_cache_usage_perc 0.25\n")
 
     async def _stream(self, word: str, rest: str, body: dict[str, Any]) -> AsyncIterator[bytes]:
         self.running += 1

@@ -24,6 +24,18 @@ def test_the_file_is_looked_for_where_the_variable_says(tmp_path: Path) -> None:
     assert settings.effective_database_url.endswith("/appliance.db")
 
 
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("postgresql://appliance:hidden@db/appliance\n")
+    environ = {"APPLIANCE_DATABASE_URL_FILE": str(secret), "APPLIANCE_DATA_DIR": str(tmp_path)}
+    assert load_settings({}, environ).database_url == "postgresql://appliance:hidden@db/appliance"
+    environ["APPLIANCE_DATABASE_URL"] = "sqlite:////elsewhere.db"
+    assert load_settings({}, environ).database_url == "sqlite:////elsewhere.db"
+    secret.unlink()
+    with pytest.raises(SetupError, match=r"APPLIANCE_DATABASE_URL_FILE names .*secret.*No such"):
+        load_settings({}, environ)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"port": 0}, r"'port' is 0.*greater than or equal to 1"),
     ({"rate_limit": "often"}, r"'rate_limit' is 'often'.*60/minute"),

@@ -27,6 +27,7 @@ from appliance.engine.wire_events import (
 )
 from appliance.engine.wire_refusal import RETRY_SECONDS, as_asked, refusal
 from appliance.errors import EngineFailed, EngineUnavailable, InvalidRequest, NotFound
+from appliance.observability import context
 
 __all__ = ["Accepted", "Completed", "EngineClient", "EngineEvent", "http_client"]
 
@@ -61,10 +62,11 @@ class EngineClient:
         self._http = http
 
     async def stream(
-        self, endpoint: Endpoint, request: GenerationRequest
+        self, endpoint: Endpoint, request: GenerationRequest, span_id: str | None = None
     ) -> AsyncGenerator[EngineEvent, None]:
         """Yield `Accepted`, deltas and a `ChoiceFinished` for each choice, then `Completed`.
 
+        The engine is told the request's trace, and that it works for the span `span_id` in it.
         Raises InvalidRequest, NotFound (an unknown model) or EngineUnavailable before `Accepted`,
         EngineFailed at any time.
         """
@@ -73,7 +75,7 @@ class EngineClient:
         accepted = False
         try:
             async with self._http.stream(
-                "POST", endpoint.url + path, json=body, headers=_headers(endpoint)
+                "POST", endpoint.url + path, json=body, headers=_headers(endpoint, span_id)
             ) as response:
                 await _check_stream(response, request)
                 accepted = True
@@ -130,8 +132,11 @@ class EngineClient:
             raise _broken(error, accepted=False) from error
 
 
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    return {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+def _headers(endpoint: Endpoint, span_id: str | None = None) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+    if (parent := context.traceparent(span_id)) is not None:
+        headers["traceparent"] = parent
+    return headers
 
 
 async def _check_stream(response: httpx2.Response, request: GenerationRequest) -> None:

@@ -31,13 +31,15 @@ from appliance.gateway.store import AnswerStore, KeptAnswer
 from appliance.gateway.work import Begun, Placed, WorkEvent
 from appliance.ledger.ids import new_id
 
+EVERYBODY = "everybody"
 Compute = Callable[[], AsyncGenerator[WorkEvent, None]]
 
 
 def cache_key(request: GenerationRequest, name: str, facts: EngineFacts | None) -> str | None:
     """What two requests share when one answer serves both; None when none may be kept.
 
-    `name` is what the cache calls the caller: nobody is answered from what somebody else has asked.
+    `name` is what the cache calls the caller: nobody is answered from what somebody with another
+    name has asked.
     """
     sampling = request.sampling
     if facts is None or (sampling.temperature != 0 and sampling.seed is None):
@@ -60,7 +62,11 @@ class _Shared(Flight[WorkEvent]):
 class AnswerCache:
     """Answers from `store`, or from work under way, or from new work. One event loop's."""
 
-    def __init__(self, store: AnswerStore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: AnswerStore, clock: Callable[[], float] = time.time, *, shared: bool = False
+    ) -> None:
+        """`shared`: whoever asks the same is answered the same, whoever asked it first."""
+        self._shared = shared
         self._store = store
         self._clock = clock
         self._flights: dict[str, _Shared] = {}
@@ -69,6 +75,8 @@ class AnswerCache:
 
     def name_of(self, caller: Caller) -> str:
         """A key's id, which no other key ever has; for anybody else a name in this process."""
+        if self._shared:
+            return EVERYBODY
         return caller.key_id or f"{self._house} {caller.name}"
 
     async def answer(

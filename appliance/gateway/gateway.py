@@ -155,6 +155,7 @@ class Gateway:
             asked.caller.name,
             ticket=asked.request_id,
             interactive=asked.origin.is_page,
+            span_id=asked.span_id,
         )
         # What is run again is to be computed again.
         if self._cache is None or not use_cache or asked.origin.replay_of is not None:
@@ -190,5 +191,4 @@ class Gateway:
     def _close(self, asked: Asked) -> None:
         self._books.close(asked)
         if self._watch is not None:
-            facts, kept = self._engine.status.facts, asked.cache_key is not None
-            self._watch(seen(asked.id, asked.request, asked.account, facts, asked.begun, kept))
+            self._watch(seen(asked, self._engine.status.facts))

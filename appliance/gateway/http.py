@@ -53,7 +53,7 @@ class Recording:
     """Middleware: our `X-Request-ID` on every response, one `request` row for each but static.
 
     `watch` is told of each that has a row, when it is over. `allowances` tells what is left of a
-    caller's limits, for the answers to what they send.
+    caller's limits, for the answers to what they send. `traced`: requests are spans of a trace.
     """
 
     def __init__(
@@ -63,8 +63,10 @@ class Recording:
         ledger: Recorder,
         watch: Callable[[RequestSeen], None] | None = None,
         allowances: Callable[[Caller], Awaitable[list[Allowance]]] | None = None,
+        traced: bool = False,
     ) -> None:
         self.app = app
+        self._traced = traced
         self._allowances = allowances
         self._ledger = ledger
         self._watch = watch
@@ -76,7 +78,7 @@ class Recording:
         record = RequestRecord(new_id())
         scope.setdefault("state", {})["record"] = record
         traceparent = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
-        token = context.enter(context.read_context(record.id, traceparent))
+        token = context.enter(context.read_context(record.id, traceparent, traced=self._traced))
         try:
             await self._serve(record, scope, receive, send)
         finally:
@@ -124,7 +126,16 @@ class Recording:
         if self._watch is not None:
             route = getattr(scope.get("route"), "path", NO_ROUTE)
             status, method = record.status or 500, scope["method"]
-            self._watch(RequestSeen(method=method, route=route, status=status, seconds=seconds))
+            self._watch(
+                RequestSeen(
+                    method=method,
+                    route=route,
+                    status=status,
+                    seconds=seconds,
+                    started_at=time.time() - seconds,
+                    context=context.current(),
+                )
+            )
 
     def _open(self, record: RequestRecord, scope: Scope) -> None:
         headers = dict(scope["headers"])

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import time
 
-from appliance.domain import GenerationRequest
 from appliance.engine.config import EngineFacts
-from appliance.gateway.account import Account
+from appliance.gateway.asked import Asked
 from appliance.gateway.work import Begun
 from appliance.observability import context
 from appliance.observability.seen import CacheUse, GenerationSeen
 
 
-def seen(
-    generation_id: str,
-    request: GenerationRequest,
-    account: Account,
-    facts: EngineFacts | None,
-    begun: Begun | None,
-    may_be_kept: bool,
-) -> GenerationSeen:
-    """`begun` and `facts` are None where it did not come so far. To be called at the end."""
-    timings = account.timings()
+def seen(asked: Asked, facts: EngineFacts | None) -> GenerationSeen:
+    """To be called at the end. `facts` are the engine's, None while nothing is loaded."""
+    request, account, begun = asked.request, asked.account, asked.begun
+    endpoint, timings = begun.endpoint if begun else None, account.timings()
     return GenerationSeen(
-        id=generation_id,
+        id=asked.id,
         operation="text_completion" if isinstance(request.prompt, str) else "chat",
         model=begun.model if begun else facts.model if facts else "",
         provider=facts.backend if facts else "",
@@ -32,9 +25,13 @@ def seen(
         timings=timings,
         finish_reason=account.finish_reason,
         error=account.error_code,
-        cache=_cache_use(begun, may_be_kept),
+        cache=_cache_use(begun, asked.cache_key is not None),
         started_at=time.time() - timings.duration_ms / 1000,
         context=context.current(),
+        span_id=asked.span_id,
+        server=endpoint.url if endpoint else None,
+        choices=request.choices,
+        conversation_id=asked.origin.conversation_id,
     )
 
 

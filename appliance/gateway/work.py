@@ -61,13 +61,20 @@ class Workshop:
         self._queue = queue
 
     async def work(
-        self, request: GenerationRequest, name: str, *, ticket: str = "", interactive: bool = False
+        self,
+        request: GenerationRequest,
+        name: str,
+        *,
+        ticket: str = "",
+        interactive: bool = False,
+        span_id: str | None = None,
     ) -> AsyncGenerator[WorkEvent, None]:
         """Yield `Placed`, `Begun`, deltas and `ChoiceFinished`, `Completed`.
 
         Refusals are raised before `Begun`. Closing the generator cancels the work in the engine
         and gives the place to the next. `ticket` is what the queue knows it by, `interactive`
-        tells that a person waits for it; each choice takes a place.
+        tells that a person waits for it; each choice takes a place. `span_id` is the span that the
+        engine works for.
         """
         started = time.perf_counter()
         check_available(self._engine.status)
@@ -79,7 +86,7 @@ class Workshop:
             model = request.adapter or endpoint.model
             request = with_seed(request, self._engine.status.facts)
             seed = request.sampling.seed
-            async with aclosing(self._client.stream(endpoint, request)) as events:
+            async with aclosing(self._client.stream(endpoint, request, span_id)) as events:
                 async for event in events:
                     if isinstance(event, Accepted):
                         yield Begun(model, endpoint, event.engine_id, seed=seed)

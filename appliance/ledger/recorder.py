@@ -9,22 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Unpack
 
 from sqlalchemy import Insert, Update, bindparam
 from sqlmodel import Session, col, insert, select, update
 
 from appliance.domain import Timings, Usage
-from appliance.ledger import search
-from appliance.ledger.database import changed_rows
+from appliance.ledger import fronts, search
 from appliance.ledger.masking import masked
 from appliance.ledger.recorded import Measured, Notes, counted, rounded
 from appliance.ledger.tables import GenerationStored, RequestRecord
-from appliance.ledger.tables_chat import ConversationMessage
 from appliance.ledger.turns import keep_input
 from appliance.ledger.writer import Writer
-
-INTERRUPTED = "interrupted"
 
 # Built once; the values come with each execution, so that no request pays for making SQL.
 _OPEN_REQUEST = insert(RequestRecord)
@@ -37,9 +34,13 @@ _CLOSE_GENERATION = update(GenerationStored).where(col(GenerationStored.id) == b
 
 
 class Recorder:
-    """Writes `request` and `generation` rows through `writer`; secrets in texts are masked."""
+    """Writes `request` and `generation` rows through `writer`; secrets in texts are masked.
 
-    def __init__(self, writer: Writer) -> None:
+    `front` is the name of the appliance that serves the requests, among those of one ledger.
+    """
+
+    def __init__(self, writer: Writer, front: str | None = None) -> None:
+        self.front = front
         self._writer = writer
 
     def open_request(
@@ -65,6 +66,7 @@ class Recorder:
             "client_ip": client_ip,
             "user_agent": user_agent,
             "client_request_id": client_request_id,
+            "front": self.front,
         }
         self._writer.submit(lambda session: _insert(session, _OPEN_REQUEST, row))
 
@@ -140,12 +142,12 @@ class Recorder:
         self._writer.submit(lambda session: _close_generation(session, row))
 
     def mark_interrupted(self) -> int:
-        """Closes what the last run left open; returns how many requests that were.
+        """Closes what was left open by a run that is over; how many requests that were.
 
         To be called once, at the start, before the first request: it waits for the commit
         and raises what went wrong.
         """
-        return self._writer.schedule(_mark_interrupted).result()
+        return self._writer.schedule(partial(fronts.begin, name=self.front)).result()
 
 
 def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
@@ -175,25 +177,3 @@ def _close_generation(session: Session, row: dict[str, Any]) -> None:
 def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
     if session.connection().execute(closing, row).rowcount == 0:
         raise LookupError("a row was to be closed whose opening was lost")
-
-
-def _mark_interrupted(session: Session) -> int:
-    requests = changed_rows(
-        session,
-        update(RequestRecord)
-        .where(col(RequestRecord.status).is_(None))
-        .values(status=500, error=INTERRUPTED),
-    )
-    changed_rows(
-        session,
-        update(GenerationStored)
-        .where(col(GenerationStored.finish_reason).is_(None))
-        .values(finish_reason=INTERRUPTED, error=INTERRUPTED),
-    )
-    changed_rows(
-        session,
-        update(ConversationMessage)
-        .where(col(ConversationMessage.status) == "streaming")
-        .values(status="failed", error=INTERRUPTED),
-    )
-    return requests

@@ -10,6 +10,7 @@ from appliance.ledger import (
     tables_chat,
     tables_drafts,
     tables_feedback,
+    tables_fronts,
     tables_joining,
     tables_keys,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "tables_chat",
     "tables_drafts",
     "tables_feedback",
+    "tables_fronts",
     "tables_joining",
     "tables_keys",
 ]

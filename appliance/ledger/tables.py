@@ -53,6 +53,7 @@ class RequestRecord(SQLModel, table=True):
     error: str | None = Field(default=None, sa_type=PlainText)
     client_request_id: str | None = Field(default=None, sa_type=PlainText)
     log_content: str | None = Field(default=None, sa_type=PlainText)
+    front: str | None = Field(default=None, sa_type=PlainText)
 
 
 class GenerationColumns(SQLModel):

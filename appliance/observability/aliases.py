@@ -32,6 +32,9 @@ def aliases(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
         "Requests that wait for a place.",
         [(model, readings.queue_waiting)],
     )
+    if (usage := readings.engine.kv_usage) is not None:
+        about = "Share of the KV cache that answers under way hold, from 0 to 1."
+        yield gauge("vllm:kv_cache_usage_perc", about, [(model, usage)])
     yield _successes(metrics)
 
 

@@ -36,6 +36,10 @@ def appliance(readings: Readings) -> Iterator[Metric]:
         if value is not None:
             yield gauge(f"appliance_{name}", text, [(NONE, value)])
     yield sums("appliance_ledger_lost", "Writes lost.", [(NONE, readings.ledger_lost)])
+    spans = {"sent": readings.spans_sent, "lost": readings.spans_lost}
+    counted = [({"result": name}, value) for name, value in spans.items() if value is not None]
+    if counted:
+        yield sums("appliance_spans", "Spans of traces, by what became of them.", counted)
     if (disk := read_disk(readings.data_dir)) is not None:
         for name, text, size in (
             ("disk_total_bytes", "Of the data folder's disk.", disk.total),
@@ -62,6 +66,7 @@ def _engine(engine: EngineReading) -> Iterator[Metric]:
     for name, text, value in (
         ("context_tokens", "Most tokens of prompt and answer.", engine.context_tokens),
         ("kv_tokens", "Tokens that the KV cache holds.", engine.kv_tokens),
+        ("kv_usage_ratio", "Of the KV cache, held by answers under way.", engine.kv_usage),
         ("load_seconds", "How long loading took.", engine.load_seconds),
     ):
         if value is not None:

@@ -14,7 +14,10 @@ PHASES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
-    """`answers` as `/ready` says it. Names are empty and sizes None while nothing is loaded."""
+    """`answers` as `/ready` says it. Names are empty and sizes None while nothing is loaded.
+
+    `kv_usage` is from 0 to 1, None where the engine does not tell.
+    """
 
     phase: str
     answers: bool
@@ -25,12 +28,15 @@ class EngineReading:
     precision: str = ""
     context_tokens: int | None = None
     kv_tokens: int | None = None
+    kv_usage: float | None = None
     load_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """`cache_bytes` and `cache_entries` are None where no answers are kept."""
+    """`cache_bytes` and `cache_entries` are None where no answers are kept, `spans_sent` and
+    `spans_lost` where there are no traces.
+    """
 
     version: str
     engine: EngineReading
@@ -43,6 +49,8 @@ class Readings:
     ledger_lost: int
     ledger_failing: bool
     data_dir: Path
+    spans_sent: int | None = None
+    spans_lost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

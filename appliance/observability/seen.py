@@ -17,6 +17,7 @@ class GenerationSeen:
 
     `error` is an error's stable code. `cache`: `hit` was kept, `shared` followed an identical
     request, `unused` was not one that may be kept. `started_at` is in seconds since 1970.
+    `server` is the engine's URL, None where no engine worked for this answer.
     """
 
     id: str
@@ -31,6 +32,10 @@ class GenerationSeen:
     cache: CacheUse
     started_at: float
     context: RequestContext | None
+    span_id: str | None = None
+    server: str | None = None
+    choices: int = 1
+    conversation_id: str | None = None
 
     @property
     def time_per_output_token(self) -> float | None:
@@ -43,9 +48,14 @@ class GenerationSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSeen:
-    """One HTTP request. `route` is the pattern that matched, never the address itself."""
+    """One HTTP request. `route` is the pattern that matched, never the address itself.
+
+    `started_at` is in seconds since 1970.
+    """
 
     method: str
     route: str
     status: int
     seconds: float
+    started_at: float = 0.0
+    context: RequestContext | None = None

@@ -32,6 +32,7 @@ from appliance.web.chat_views import (
     message_in,
     message_of,
     message_view,
+    written_elsewhere,
 )
 from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.streaming import stream
@@ -167,11 +168,14 @@ async def answer_now(page: PageDep, conversation_id: str, message_id: str) -> Re
 async def follow(page: PageDep, conversation_id: str, message_id: str) -> Response:
     """The answer from its beginning, then as it grows, then the message as it stays."""
     await message_of(page, conversation_id, message_id)
+    run = page.parts.runs.get(message_id, page.caller.name)
 
     async def finished() -> str:
+        if run is None:
+            await written_elsewhere(page, conversation_id, message_id)
         return page.html(MESSAGE, await message_view(page, conversation_id, message_id))
 
-    return stream(page, page.parts.runs.get(message_id, page.caller.name), finished)
+    return stream(page, run, finished)
 
 
 @router.get("/chat/{conversation_id}/messages/{message_id}/text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from appliance.errors import NotFound
@@ -16,7 +17,10 @@ from appliance.web.chat_messages import Bubble, bubble
 from appliance.web.chat_settings import Tuning
 from appliance.web.chat_tree import branch, places
 from appliance.web.page import Page
+from appliance.web.sse import wants_once
 
+# Another front writes an answer that is looked for here.
+LOOK_EVERY_SECONDS = 1.0
 CHAT = "chat.html"
 MESSAGE = "message.html"
 SHOWN_AT_ONCE = 40  # messages
@@ -157,6 +161,18 @@ async def message_of(page: Page, conversation_id: str, message_id: str) -> Conve
     """The message; raises NotFound when the conversation is not the reader's or has no such one."""
     found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
     return message_in(found, message_id)
+
+
+async def written_elsewhere(page: Page, conversation_id: str, message_id: str) -> None:
+    """Until nobody writes this answer any more: another front may, that shares the ledger.
+
+    Who asks only for what stands now is kept for one look's time, so that they do not ask at once.
+    """
+    once = wants_once(page.request)
+    while (await message_of(page, conversation_id, message_id)).status == "streaming":
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        if once:
+            return
 
 
 def message_in(found: ConversationDetail, message_id: str) -> ConversationMessage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import APIRouter, Form, Query, Response
 
 from appliance.domain import Phrase
@@ -71,7 +72,7 @@ async def logout(page: OpenPageDep) -> Response:
 async def logout_everywhere(page: PageDep) -> Response:
     """Ends the sessions of the caller's key in every browser; the owner's order ends them all."""
     if page.caller.via == "owner":
-        page.parts.sign_out_all()
+        await anyio.to_thread.run_sync(page.parts.sign_out_all)
     else:
         await page.parts.joining.end_sessions(page.caller.name)
     response = page.redirect("/connect")

@@ -162,8 +162,8 @@ PageDep = Annotated[Page, Depends(known_page)]
 class PageRoute(APIRoute):
     """A route that shows errors as pages and sends the security headers.
 
-    What FastAPI works out from its endpoint takes milliseconds a route, seconds at a start: it waits
-    for the first visitor. Such a route is mounted as it is, for `include_router` would not wait.
+    What FastAPI works out from an endpoint takes milliseconds, and waits for the first visitor.
+    Such a route is mounted as it is, for `include_router` would not wait.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

@@ -75,3 +75,22 @@ def test_without_a_cache_nothing_is_given_again(tmp_path: Path) -> None:
             answer = post(appliance, "/v1/chat/completions", CHAT)
             assert answer.headers["x-cache"] == "miss"
         assert len(appliance.engine.bodies) == 2
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_answers_are_each_keys_own_unless_they_are_to_be_shared(
+    tmp_path: Path, shared: bool
+) -> None:
+    with scripted_appliance(tmp_path, cache_shared=shared) as appliance:
+        path, body = "/v1/chat/completions", CHAT
+        keys = [appliance.key(name) for name in ("anna", "ben")]
+        first, second = (post(appliance, path, body, authorization=f"Bearer {key}") for key in keys)
+        origin = first.headers["x-request-id"]
+        assert first.headers["x-cache"] == "miss"
+        assert (f"request={origin}" in second.headers["x-cache"]) is shared
+        assert len(appliance.engine.bodies) == 2 - shared
+        # Whose answer it was stays theirs: the other may not look it up.
+        looked = httpx2.get(
+            f"{appliance.url}/history/{origin}", headers={"authorization": f"Bearer {keys[1]}"}
+        )
+        assert looked.status_code == 404

@@ -12,14 +12,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.live import ROOT
+from appliance.settings import load_settings
+from tests.live import ROOT, free_port
+from tests.observability.watching import wait_for
+from tests.servers import program
 
 DOCKER = ROOT / "deploy" / "docker"
 COMPOSE = DOCKER / "compose.yaml"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text("utf-8")
-SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
+COMPOSED: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))
+SERVICES: dict[str, Any] = COMPOSED["services"]
 OURS = ("cpu", "cuda", "vllm-front")
-HARDENED = (*OURS, "nginx", "prometheus", "grafana")
+HARDENED = (*OURS, "nginx", "postgres", "redis", "prometheus", "grafana")
+SECRETS = Path("/run/secrets")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -104,13 +109,108 @@ def test_the_proxy_that_is_trusted_is_nginx() -> None:
         assert SERVICES[name]["environment"]["APPLIANCE_TRUSTED_PROXIES"] == address
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_containers_are_watched_and_bounded(name: str) -> None:
+    """The image of our own services has its health check in itself."""
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+    assert {"memory", "pids"} <= set(limits)
+    assert name in OURS or "test" in SERVICES[name]["healthcheck"]
+
+
+def test_nobody_starts_before_what_it_needs() -> None:
+    needs = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+    for name in OURS:
+        assert {"postgres", "redis"} <= set(needs[name])
+    assert set(needs["nginx"]) == set(OURS)
+    found = [how for each in needs.values() for how in each.values()]
+    assert all(how["condition"] == "service_healthy" for how in found)
+
+
 def test_settings_that_are_given_exist() -> None:
     """Variables that nobody reads are ignored in silence."""
-    from appliance.settings import PREFIX, Settings
+    from appliance.given import FILE, PREFIX
+    from appliance.settings import Settings
 
-    given = set(re.findall(rf"{PREFIX}([A-Z_]+)", COMPOSE.read_text("utf-8") + DOCKERFILE))
-    assert given
-    assert {name.lower() for name in given} - set(Settings.model_fields) == set()
+    given = {name for service in OURS for name in SERVICES[service]["environment"]}
+    given |= {PREFIX + name for name in re.findall(rf"{PREFIX}([A-Z_]+)", DOCKERFILE)}
+    names = {name.removeprefix(PREFIX).removesuffix(FILE).lower() for name in given}
+    assert {"database_url", "redis_url", "data_dir"} <= names
+    assert names - set(Settings.model_fields) == set()
+
+
+def test_secrets_are_files_that_their_containers_have() -> None:
+    for name, service in SERVICES.items():
+        text = yaml.safe_dump(service)
+        read = set(re.findall(r"/run/secrets/(\w+)", text)) - {"metrics_token"}
+        assert read <= set(service.get("secrets", ())), name
+    assert not re.search(r"(?i)(password|token|key): \$\{", COMPOSE.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README's first commands leave behind, up to the first that needs Docker."""
+    folder = tmp_path_factory.mktemp("begun")
+    (block,) = re.findall(r"```\n(cd .+?)```", (DOCKER / "README.md").read_text("utf-8"), re.DOTALL)
+    commands = block.partition("docker compose")[0].replace("cd deploy/docker\n", "")
+    done = subprocess.run(
+        [str(shutil.which("bash")), "-euo", "pipefail", "-c", commands],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_first_commands_make_every_secret(begun: Path) -> None:
+    files = {name: begun / secret["file"] for name, secret in COMPOSED["secrets"].items()}
+    assert {file.name for file in (begun / "secrets").iterdir()} == set(files)
+    assert {file.name for file in (begun / "tls").iterdir()} == {"tls.crt", "tls.key"}
+    environ = {
+        variable: str(files[Path(file).name])
+        for variable, file in SERVICES["vllm-front"]["environment"].items()
+        if variable.endswith("_FILE")
+    }
+    settings = load_settings({"data_dir": begun}, environ)
+    password = files["database_password"].read_text("ascii")
+    assert settings.database_url == f"postgresql://appliance:{password}@postgres/appliance"
+    assert settings.engine_key == files["engine_key"].read_text("ascii")
+    assert len(password) == 48
+
+
+def test_redis_begins_as_it_is_told(begun: Path, tmp_path: Path) -> None:
+    """Its own command, with Debian's program: bounded, and closed to whoever has no password."""
+    from redis import Redis
+    from redis.exceptions import AuthenticationError
+
+    server, port = program("redis-server", "redis-server"), free_port()
+    shell, option, script = SERVICES["redis"]["command"]
+    script = script.replace("$$", "$").replace(f"{SECRETS}/", f"{begun}/secrets/")
+    script = script.replace("redis-server -", f"{server} --bind 127.0.0.1 --port {port} -")
+    password = (begun / "secrets" / "redis_password").read_text("ascii")
+    with subprocess.Popen([shell, option, script], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        try:
+            wait_for(lambda: answers(port, password))
+            with Redis(port=port, password=password) as client:
+                assert client.config_get("maxmemory*")["maxmemory-policy"] == "allkeys-lru"
+                assert client.config_get("save") == {"save": ""}
+            with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+                stranger.ping()
+            assert password not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
+
+
+def answers(port: int, password: str) -> bool:
+    from redis import Redis
+    from redis.exceptions import ConnectionError as Refused
+
+    with Redis(port=port, password=password) as client:
+        try:
+            return bool(client.ping())
+        except Refused:
+            return False
 
 
 def test_mounted_files_exist() -> None:

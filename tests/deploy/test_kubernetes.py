@@ -13,14 +13,25 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from appliance.settings import PREFIX, Settings
+from appliance.given import FILE, PREFIX
+from appliance.settings import Settings
 from tests.live import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 VERSION = "1.37"
 KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
-NOT_MANIFESTS = {"kustomization.yaml", "prometheus-adapter-values.yaml"}
+ADAPTER = FOLDER / "overlays" / "cluster" / "prometheus-adapter-values.yaml"
+SCRAPE = FOLDER / "prometheus-scrape.yaml"
+NOT_MANIFESTS = {"kustomization.yaml", ADAPTER.name, SCRAPE.name}
+STORES = ("StatefulSet/postgres", "Deployment/redis")
 FOREIGN = {"RayService"}
+
+# Fronts tell of the line in vLLM's words too.
+TOLD = {
+    "front": ("appliance_queue_waiting", "vllm:num_requests_waiting"),
+    "vllm": ("vllm:num_requests_waiting",),
+    "router": ("vllm:num_requests_waiting",),
+}
 
 Manifest = dict[str, Any]
 
@@ -118,7 +129,8 @@ def test_pods_are_probed_and_end_in_peace(name: str) -> None:
     spec = TEMPLATES[name]["spec"]
     (container,) = spec["containers"]
     assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
-    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    # Stores hold no answers: they are told to stop at once.
+    pause = 0 if name in STORES else container["lifecycle"]["preStop"]["sleep"]["seconds"]
     (front,) = [one for one in MANIFESTS if named(one) == "ConfigMap/front"]
     drain = int(front["data"]["APPLIANCE_DRAIN_SECONDS"]) if name.endswith("/front") else 0
     assert pause + drain + 10 <= spec["terminationGracePeriodSeconds"]
@@ -127,9 +139,93 @@ def test_pods_are_probed_and_end_in_peace(name: str) -> None:
 
 def test_settings_that_are_given_exist() -> None:
     text = "".join(file.read_text("utf-8") for file in FOLDER.rglob("*.yaml"))
-    given = {name.lower() for name in re.findall(rf"{PREFIX}([A-Z_]+)", text)}
-    assert given
+    found = re.findall(rf"{PREFIX}([A-Z_]+)", text)
+    given = {name.removesuffix(FILE).lower() for name in found}
+    assert {"database_url", "redis_url", "engine_key"} <= given
     assert given - set(Settings.model_fields) == set()
+
+
+def test_fronts_keep_nothing_and_find_their_secrets() -> None:
+    (front,) = [one for one in MANIFESTS if named(one) == "Deployment/front"]
+    assert front["spec"]["replicas"] >= 2
+    spec = front["spec"]["template"]["spec"]
+    assert all({"emptyDir", "secret"} & set(volume) for volume in spec["volumes"])
+    (settings,) = [one["data"] for one in MANIFESTS if named(one) == "ConfigMap/front"]
+    (secret,) = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+    (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "secrets"]
+    there = {f"{mount['mountPath']}/{item['path']}" for item in secret["items"]}
+    assert {value for name, value in settings.items() if name.endswith(FILE)} == there
+
+
+def test_the_readme_makes_every_key_of_the_secret() -> None:
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    made = set(re.findall(r"--from-literal=([\w-]+)=", readme))
+    text = "".join(file.read_text("utf-8") for file in FOLDER.rglob("*.yaml"))
+    asked = set(re.findall(r"\bkey: ([\w-]+)[,}]", text)) - {"nvidia"}
+    assert asked == made
+
+
+def test_what_must_not_go_all_at_once_has_a_budget() -> None:
+    budgets = {
+        one["spec"]["selector"]["matchLabels"]["app"]
+        for one in MANIFESTS
+        if one["kind"] == "PodDisruptionBudget"
+    }
+    assert budgets == {"front", "postgres", "vllm"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not installed")
+def test_the_scrape_configuration_is_prometheus_own(tmp_path: Path) -> None:
+    """But for how pods are found, which Debian's Prometheus has not been built with."""
+    token = tmp_path / "metrics-token"
+    token.write_text("secret", encoding="ascii")
+    text = SCRAPE.read_text("utf-8").replace("/etc/secrets/appliance/metrics-token", str(token))
+    jobs = yaml.safe_load(text)
+    for job in jobs:
+        (found,) = job.pop("kubernetes_sd_configs")
+        assert found == {"role": "pod", "namespaces": {"names": ["appliance"]}}
+    config = yaml.safe_dump({"scrape_configs": jobs})
+    (tmp_path / "prometheus.yml").write_text(config, encoding="utf-8")
+    done = promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def promtool(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(shutil.which("promtool")), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+WAITING = {
+    "the line of both fronts, and each engine's": ({"front": [10, 10], "vllm": [3, 4]}, 17),
+    "no engine is there yet": ({"front": [10, 9]}, 10),
+    "a router repeats what its engines say": ({"front": [0], "vllm": [5], "router": [5]}, 5),
+}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not installed")
+@pytest.mark.parametrize("story", WAITING)
+def test_autoscalers_see_who_waits_once(story: str, tmp_path: Path) -> None:
+    """Prometheus answers the adapter's own question."""
+    (rule,) = yaml.safe_load(ADAPTER.read_text("utf-8"))["rules"]["external"]
+    question = rule["metricsQuery"].replace("<<.LabelMatchers>>", 'namespace="appliance"')
+    question = question.replace("<<.GroupBy>>", "namespace")
+    pods, expected = WAITING[story]
+    series = [
+        {
+            "series": f"{metric}{{app='{app}', instance='{app}-{n}', namespace='appliance'}}",
+            "values": f"{value}x2",
+        }
+        for app, values in pods.items()
+        for n, value in enumerate(values)
+        for metric in TOLD[app]
+    ]
+    sample = {"labels": '{namespace="appliance"}', "value": expected}
+    test = {"expr": question, "eval_time": "1m", "exp_samples": [sample]}
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [test]}]
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"tests": tests}), encoding="utf-8")
+    done = promtool("test", "rules", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_pod_has_a_network_policy() -> None:

@@ -39,7 +39,8 @@ async def version(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     labels = 'block_size="16",cache_dtype="auto",num_gpu_blocks="512"'
-    return PlainTextResponse(f"vllm:cache_config_info{{{labels}}} 1.0\n")
+    usage = 'vllm:kv_cache_usage_perc{engine="0",model_name="scripted"} 0.5'
+    return PlainTextResponse(f"vllm:cache_config_info{{{labels}}} 1.0\n{usage}\n")
 
 
 async def models(request: Request) -> Response:

@@ -20,6 +20,7 @@ from appliance.domain import GenerationRequest, TextDelta
 from appliance.engine import lives
 from appliance.engine.client import Completed, EngineClient, http_client
 from appliance.engine.config import ModelSource
+from appliance.engine.kv_usage import kv_usage
 from appliance.engine.orders import Order
 from appliance.engine.supervisor import Supervisor
 from appliance.engine.vllm import vllm_order
@@ -100,6 +101,7 @@ async def test_it_serves_says_what_it_became_and_leaves_nothing_behind(
     async with http_client() as http, engine.lease() as endpoint:
         request = GenerationRequest(prompt="say A B")
         events = [event async for event in EngineClient(http).stream(endpoint, request)]
+        assert await kv_usage(http, endpoint) == 0.5
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "A B "
     assert isinstance(events[-1], Completed)
     core = core_in(log)

@@ -69,6 +69,7 @@ async def test_a_request_and_its_generation_are_stored_whole(ledger: Ledger) -> 
         "error": None,
         "client_request_id": "trace-7",
         "log_content": "full",
+        "front": None,
     }
     assert detail.generation.model_dump(exclude={"id"}) == {
         "request_id": request_id,

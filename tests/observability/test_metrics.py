@@ -103,6 +103,8 @@ def test_engine_ledger_disk_process_and_cards_are_read(watched: ScriptedApplianc
     assert page.value("appliance_engine_phase", phase="ready") == 1
     assert page.value("appliance_engine_phase") == 1
     assert page.value("appliance_engine_info", model="scripted", backend="remote") == 1
+    assert page.value("appliance_engine_kv_usage_ratio") == 0.25
+    assert page.value("vllm:kv_cache_usage_perc", model_name="scripted") == 0.25
     assert page.value("appliance_ledger_failing") == page.value("appliance_ledger_lost_total") == 0
     assert 0 < page.value("appliance_disk_free_bytes") < page.value("appliance_disk_total_bytes")
     assert page.value("appliance_ledger_bytes") > 0

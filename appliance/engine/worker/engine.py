@@ -64,6 +64,11 @@ class Engine:
         """How long the library has had work and finished no step of it."""
         return self._backend.pulse.silent_seconds
 
+    @property
+    def kv_usage(self) -> float:
+        """The share of the KV cache, from 0 to 1, that answers under way hold."""
+        return self._backend.kv_usage
+
     def close(self) -> None:
         """Stop the library's thread. Jobs that still run may never end."""
         self._backend.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -39,6 +39,11 @@ def create_app(slot: Slot, key: str) -> ASGIApp:
             return JSONResponse({"status": "stalled"}, status_code=503)
         return JSONResponse({"status": "ready"})
 
+    async def metrics(request: Request) -> PlainTextResponse:
+        """In vLLM's words, as the front reads them of any engine."""
+        engine = slot.get()
+        return PlainTextResponse(f"vllm:kv_cache_usage_perc {engine.kv_usage:.4f}\n")
+
     async def answer_now(request: Request) -> Response:
         _hurry(running, request.path_params["id"])
         return Response(status_code=204)
@@ -46,6 +51,7 @@ def create_app(slot: Slot, key: str) -> ASGIApp:
     chat, text = Generation(slot, chat_order, running), Generation(slot, text_order, running)
     routes = [
         Route("/health", health),
+        Route("/metrics", metrics),
         Route("/v1/models", models),
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/chat/completions/{id}/answer_now", answer_now, methods=["POST"]),

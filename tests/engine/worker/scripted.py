@@ -62,6 +62,7 @@ class ScriptedBackend:
         capabilities: frozenset[str] = EVERYTHING,
     ) -> None:
         self.capabilities = capabilities
+        self.kv_usage = 0.0
         self.asks: list[Ask] = []
         self.checked: list[Form] = []
         self.refused: Exception | None = None

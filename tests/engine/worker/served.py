@@ -19,6 +19,10 @@ class Served:
     key: str
     model: str
 
+    @property
+    def is_appliance(self) -> bool:
+        return self.key.startswith("sk-appl-")
+
     def client(self, key: str | None = "") -> httpx2.AsyncClient:
         """With the right key, another one, or None for none."""
         key = self.key if key == "" else key

@@ -112,6 +112,11 @@ class Backend(Protocol):
     engine_version: str
     pulse: Pulse
 
+    @property
+    def kv_usage(self) -> float:
+        """The share of the KV cache, from 0 to 1, that answers under way hold."""
+        ...
+
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         """Begin to work. When the library dies: every stream fails, then `on_fatal` is called."""
 

@@ -48,6 +48,10 @@ class OpenVinoBackend:
         self._closing = False
         self._dead: str | None = None
 
+    @property
+    def kv_usage(self) -> float:
+        return self._requests.kv_usage
+
     def warm_up(self) -> None:
         """The first prompt compiles: pay for it before the first user does."""
         self._requests.warm_up()

@@ -66,6 +66,11 @@ class Requests:
     def __bool__(self) -> bool:
         return bool(self._running or self._lane)
 
+    @property
+    def kv_usage(self) -> float:
+        """As of the last step, which the library tells in per cent. From any thread."""
+        return self._pipeline.get_metrics().cache_usage / 100 if self._running else 0.0
+
     def streams(self) -> Iterator[TokenStream]:
         yield from self._running
         yield from self._lane.owners()

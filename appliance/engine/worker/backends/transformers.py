@@ -137,6 +137,12 @@ class TransformersBackend:
         self._on_fatal = on_fatal
         threading.Thread(target=self._watch, name="transformers-watch", daemon=True).start()
 
+    @property
+    def kv_usage(self) -> float:
+        processor = self._manager.batch_processor
+        parts = processor.cache.cache_allocators.values() if processor is not None else ()
+        return max((_held(part) / part.num_blocks for part in parts), default=0.0)
+
     def check_form(self, form: Form) -> None:
         if self._grammars is not None:
             self._grammars.check(form)
@@ -231,6 +237,11 @@ class TransformersBackend:
             stream.fail(f"The engine failed: {reason}")
         self._running.clear()
         self._on_fatal(reason)
+
+
+def _held(allocator: Any) -> int:
+    """Pages that requests hold; several may share one, and what nobody holds may be dropped."""
+    return len({page for table in tuple(allocator.block_table.values()) for page in table})
 
 
 def _no_adapters(name: str | None) -> None:
