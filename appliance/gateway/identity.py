@@ -11,11 +11,10 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from appliance.errors import NotAuthenticated, PermissionDenied
 from appliance.gateway.caller import Caller
-from appliance.gateway.origin import is_sent_by_another_site
+from appliance.gateway.origin import is_sent_by_another_site, parts_of
 from appliance.gateway.tries import WrongKeys
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.tables import OWNER
@@ -165,5 +164,5 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_local_name(host_header: str) -> bool:
-    host = urlsplit(f"//{host_header}").hostname or ""
+    host = parts_of(f"//{host_header}").hostname or ""
     return host == "localhost" or _is_loopback(host)

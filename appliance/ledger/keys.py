@@ -120,9 +120,7 @@ class KeyStore:
 
     async def ended_among(self, key_ids: Collection[str]) -> dict[str, KeyState]:
         """Which of these keys open nothing any more, and why: revoked by somebody, or expired."""
-        over = or_(
-            col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= datetime.now(UTC)
-        )
+        over = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= datetime.now(UTC))
         query = select(ApiKey).where(col(ApiKey.id).in_(key_ids), over)
         ended = await self._database.read(lambda session: [*session.exec(query)])
         return {key.id: key.state for key in ended}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import FormData, UploadFile
 
 from appliance.errors import ContextExceeded, InvalidRequest
+from appliance.gateway.origin import parts_of
 from appliance.ledger.tables_assistants import Attachment
 from appliance.web.documents import MAX_FILE_BYTES, Document, read_document
 from appliance.web.page import Page, PageDep, PageRoute
@@ -141,7 +142,7 @@ def _check_fits(page: Page, name: str, count: int | None, before: int) -> None:
 
 def _back(form: FormData, attached: Sequence[Attachment]) -> str:
     """The form's own page, with its drafts and what has been typed so far."""
-    came_from = urlsplit(str(form.get("back", "/")))
+    came_from = parts_of(str(form.get("back", "/")))
     place = "/" + came_from.path.lstrip("/\\")
     fields = [("attachment", one.id) for one in attached]
     if prompt := str(form.get("prompt", "")):

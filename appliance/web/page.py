@@ -23,6 +23,7 @@ from appliance.errors import (
     NotFound,
     PermissionDenied,
 )
+from appliance.gateway.bodies import Refused
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 from appliance.web import i18n, rendering
@@ -180,6 +181,8 @@ class PageRoute(APIRoute):
                 response = error_response(request, error)
             except RequestValidationError as error:
                 response = error_response(request, _invalid(error))
+            except HTTPException:
+                raise  # a form that cannot be read; `http_error_page` shows it
             except Exception:
                 logger.exception("The page %s failed", request.url.path)
                 response = error_response(request, ApplianceError(UNFORESEEN))
@@ -209,15 +212,18 @@ def http_error_page(parts: WebParts) -> Callable[[Request, HTTPException], Respo
 
     def show(request: Request, error: HTTPException) -> Response:
         request.scope[PARTS] = parts
-        found = NotFound("There is no page at this address.")
-        return secure_headers(
-            error_response(request, found if error.status_code == 404 else _worded(error))
-        )
+        shown = error_response(request, _worded(error))
+        shown.status_code = error.status_code
+        return secure_headers(shown)
 
     return show
 
 
 def _worded(error: HTTPException) -> ApplianceError:
+    if error.status_code == 404:
+        return NotFound("There is no page at this address.")
+    if isinstance(error, Refused):
+        return error.refusal
     return InvalidRequest("%(problem)s", problem=error.detail)
 
 

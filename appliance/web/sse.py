@@ -48,7 +48,7 @@ async def stranger(page: Page, every: float = LOOK_EVERY_SECONDS) -> None:
     """Returns once the reader may no longer what they might at first: their key was revoked or
     changed, or has expired, or their browser was signed out."""
     with contextlib.suppress(ApplianceError):
-        while await page.parts.identify(page.request) == page.caller:
+        while await page.parts.identify(page.request) == page.caller:  # noqa: ASYNC110 - no event
             await asyncio.sleep(every)
 
 
