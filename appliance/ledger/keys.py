@@ -16,7 +16,7 @@ from sqlmodel import Session, col, or_, select, update
 from appliance.errors import InvalidRequest, NotFound
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
-from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, taken
+from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, folded, taken
 from appliance.ledger.key_usage import KeyUsage
 from appliance.ledger.secret import SECRET_PREFIX, SHOWN_CHARACTERS, hash_of, new_secret
 from appliance.ledger.tables_keys import ApiKey, KeyState
@@ -191,5 +191,5 @@ def _unrevoked(session: Session, name: str) -> ApiKey:
 
 def _check_free(session: Session, name: str) -> None:
     # Compared here because a database folds only the letters it knows.
-    if any(other.casefold() == name.casefold() for other in session.exec(select(ApiKey.name))):
+    if any(folded(other) == folded(name) for other in session.exec(select(ApiKey.name))):
         raise taken(name)

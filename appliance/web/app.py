@@ -33,19 +33,22 @@ from appliance.web import (
     trust,
 )
 from appliance.web.assets import PREFIX, serve_asset
-from appliance.web.page import bind
+from appliance.web.page import bind, may_ask
 from appliance.web.parts import WebParts
 
-PAGES = (
+# What a key for the history alone has no use for.
+ASKING = (
     chat.router,
     chat_branches.router,
     chat_care.router,
     drafts.router,
     assistant.router,
     assistants.router,
+    attachments.router,
+)
+PAGES = (
     assistant_sharing.router,
     talk.router,
-    attachments.router,
     history.router,
     history_charts.router,
     history_export.router,
@@ -67,9 +70,11 @@ PAGES = (
 
 def router(parts: WebParts) -> APIRouter:
     """Every page route, given `parts`. Not part of the API's schema."""
-    pages = APIRouter(include_in_schema=False)
+    pages, bound = APIRouter(include_in_schema=False), Depends(bind(parts))
+    for page in ASKING:
+        pages.include_router(page, dependencies=[bound, Depends(may_ask)])
     for page in PAGES:
-        pages.include_router(page, dependencies=[Depends(bind(parts))])
+        pages.include_router(page, dependencies=[bound])
     return pages
 
 

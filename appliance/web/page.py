@@ -145,13 +145,22 @@ def open_page(request: Request) -> OpenPage:
 async def known_page(request: Request) -> Page:
     parts: WebParts = request.scope[PARTS]
     request.scope[CALLER] = caller = await parts.identify(request)
-    if caller.assistants is not None and request.url.path != "/assistants":
+    asked = request.method, request.url.path
+    if caller.assistants is not None and asked != ("GET", "/assistants"):
         # Such a key is handed to strangers: it must not show one visitor what another has asked.
         raise PermissionDenied(
             "This key is for talking to certain assistants only. They stand on the page "
             "/assistants."
         )
     return Page(request, parts, caller)
+
+
+async def may_ask(page: Annotated[Page, Depends(known_page)]) -> None:
+    """A dependency of pages on which one asks: a key for reading writes nothing down."""
+    if not page.caller.may("chat"):
+        raise PermissionDenied(
+            "This key is for reading the history only. It stands on the page /history."
+        )
 
 
 OpenPageDep = Annotated[OpenPage, Depends(open_page)]
