@@ -80,6 +80,12 @@ def test_addresses_that_are_none_are_no_fault_of_ours(
             assert answer.status_code < 500
 
 
+@pytest.mark.parametrize("moment", ["-1", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_any_moment_may_be_asked_for(client: httpx2.Client, moment: str) -> None:
+    for side in ("since", "until"):
+        assert client.get("/admin/requests", params={side: moment}).status_code == 200
+
+
 def test_what_is_nested_without_end_is_refused(client: httpx2.Client) -> None:
     deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     for path in ("/generate", "/v1/chat/completions"):

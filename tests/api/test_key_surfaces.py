@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_all_three_tell_the_same(
 
 
 def test_all_three_end_a_key(house: ScriptedAppliance, client: httpx2.Client) -> None:
-    ways = {
+    ways: dict[str, Callable[[str], object]] = {
         "ended by command": lambda name: command(house, "revoke", name),
         "ended by page": lambda name: client.post("/keys/revoke", data={"name": name}),
         "ended by api": lambda name: client.delete(f"/admin/keys/{name}"),
