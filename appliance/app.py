@@ -28,6 +28,7 @@ from appliance.engine.client import EngineClient
 from appliance.engine.status import Engine
 from appliance.fit.plan import Plan
 from appliance.folder import DataFolder
+from appliance.gateway.bodies import BoundedBodies
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.http import Recording
 from appliance.lan.network import Network
@@ -90,7 +91,7 @@ def create_app(
     errors.install(app, http_error_page(web))
     mount_static(app)
     # Outside of everything, so that a failure of the framework itself has an id and a row too.
-    guarded = SecureHeaders(app, hsts_days=settings.hsts_days)
+    guarded = SecureHeaders(BoundedBodies(app), hsts_days=settings.hsts_days)
     return Recording(
         guarded,
         ledger=parts.recorder,

@@ -3,7 +3,8 @@
     ApplianceError
     ├── InvalidRequest          400  the caller can mend it; names the parameter
     │   ├── UnsupportedParameter 400 the current engine cannot do this
-    │   └── ContextExceeded     400  prompt + max_tokens do not fit; carries the numbers
+    │   ├── ContextExceeded     400  prompt + max_tokens do not fit; carries the numbers
+    │   └── TooLong             413  more than is taken in one request
     ├── NotAuthenticated        401  no key, a wrong, expired or revoked one
     ├── PermissionDenied        403  a good key that may not do this
     ├── NotFound                404  no such model, request, conversation
@@ -63,6 +64,11 @@ class UnsupportedParameter(InvalidRequest):
 
 class ContextExceeded(InvalidRequest):
     code = "context_length_exceeded"
+
+
+class TooLong(InvalidRequest):
+    status = 413
+    code = "too_long"
 
 
 class NotAuthenticated(ApplianceError):

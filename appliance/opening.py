@@ -21,7 +21,8 @@ FIRST_KEY = "team"
 def open_up(settings: Settings, network: Network) -> None:
     """Nothing is opened without a key: the first is made here, and shown this once."""
     made, keys = anyio.run(keys_that_open, settings)
-    for line in who_can_reach(network, [key.name for key in keys]):
+    names = [key.name for key in keys]
+    for line in (*who_can_reach(network, names), *_uncovered(settings, network)):
         console.say(line)
     if made is not None:
         console.say(f"No key opened anything yet, so “{FIRST_KEY}” was made. Shown this once:")
@@ -45,6 +46,20 @@ def who_can_reach(network: Network, names: list[str]) -> list[str]:
     if network.scheme == "http" and found:
         lines.append("Keys and answers cross that network unencrypted; --https encrypts them.")
     return lines
+
+
+def _uncovered(settings: Settings, network: Network) -> list[str]:
+    """A warning for each address that a certificate of our own authority cannot be for."""
+    if not settings.vouches_for_itself:
+        return []
+    from appliance.lan.authority_parts import is_local  # slow to import, and seldom needed
+
+    return [
+        f"! The certificate cannot be for {one.ip}: our authority vouches for private addresses "
+        f"and local names only. Use the name {settings.lan_name}.local, or give --tls-cert."
+        for one in network.addresses()
+        if not is_local(str(one.ip))
+    ]
 
 
 def _listed(names: list[str], most: int = 8) -> str:

@@ -168,5 +168,6 @@ def _announce(start: Start) -> None:
     if authority is not None and start.settings.vouches_for_itself:
         from appliance.lan.authority import fingerprint
 
-        console.say(f"Devices must trust its authority once: {start.network.local_url}/trust")
+        url = next(iter(start.network.urls()), start.network.local_url)
+        console.say(f"Devices must trust its authority once: {url}/trust")
         console.say(f"  SHA-256 {fingerprint(authority)}")

@@ -13,6 +13,7 @@ from starlette.datastructures import URL
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from appliance.connections import BoundedConnection
 from appliance.settings import Settings
 
 # What a browser needs to read how to trust us, before it can speak HTTPS with us.
@@ -27,6 +28,7 @@ def config_for(
     proxies = [part.strip() for part in settings.trusted_proxies.split(",") if part.strip()]
     return uvicorn.Config(
         app,
+        http=BoundedConnection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -42,6 +44,7 @@ def plain_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
     """Leads to HTTPS; for a block of `alongside`."""
     config = uvicorn.Config(
         ToHttps(app, settings.port),
+        http=BoundedConnection,
         lifespan="off",  # the app's life is the other server's
         log_config=None,
         access_log=False,

@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -86,9 +88,10 @@ def _schema() -> dict[str, Any]:
         data = DataFolder(settings.data_dir)
         data.open("")
         decision = plan(probe(data.path), Wish(), load_catalogue())
-        app = create_app(settings, data, decision, make_engine(settings, data, decision))
-        # Inside of what records requests and of what sets security headers.
-        schema: dict[str, Any] = app.app.app.openapi()  # type: ignore[attr-defined]
+        app: Any = create_app(settings, data, decision, make_engine(settings, data, decision))
+        while not isinstance(app, FastAPI):  # inside of its middleware
+            app = app.app
+        schema: dict[str, Any] = app.openapi()
         data.close()
         return schema
 

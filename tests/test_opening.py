@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ def test_the_first_opening_makes_a_key_and_shows_it_once(
     assert secret not in "".join(
         file.read_text("latin-1") for file in tmp_path.iterdir() if file.is_file()
     )
+
+
+def test_an_address_that_our_certificate_cannot_be_for_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look() -> tuple[Address, ...]:
+        return tuple(Address(ip_address(one), "eth0") for one in ("130.149.7.1", "192.168.1.10"))
+
+    network = Network(ALL, 8000, "https", look=look)
+    for https, told in ((True, 1), (False, 0)):
+        open_up(load_settings({"data_dir": tmp_path, "https": https}, {}), network)
+        assert capsys.readouterr().out.count("The certificate cannot be for 130.149.7.1") == told
 
 
 @pytest.mark.anyio

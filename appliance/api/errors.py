@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from appliance.api.streams import ClientLeft
 from appliance.errors import ApplianceError, NotAuthenticated
+from appliance.gateway.bodies import Refused
 from appliance.gateway.http import record_of
 
 PROBLEM = "application/problem+json"
@@ -32,8 +33,10 @@ def install(app: FastAPI, for_people: ForPeople) -> None:
     """
 
     async def http_error(request: Request, error: HTTPException) -> Response:
-        if "text/html" in request.headers.get("accept", "") and not _speaks_openai(request):
+        if _is_for_people(request):
             return for_people(request, error)
+        if isinstance(error, Refused):
+            return await _appliance_error(request, error.refusal)
         return await _http_error(request, error)
 
     handlers: dict[type[Exception], Any] = {
@@ -67,6 +70,12 @@ def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
 
 def _openai(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _is_for_people(request: Request) -> bool:
+    """Whether a browser shows the answer: it says so, or one of our pages does."""
+    asks = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    return asks and not _speaks_openai(request)
 
 
 def _speaks_openai(request: Request) -> bool:

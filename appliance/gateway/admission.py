@@ -31,7 +31,7 @@ class Admission:
     async def admitted(self, asked: Asked) -> AsyncIterator[Interrupt]:
         """Hold the request's share of its caller's limits; raises what refuses it.
 
-        A revocation of the caller's key raises NotAuthenticated out of it, where the `Interrupt`
+        The end of the caller's key raises NotAuthenticated out of it, where the `Interrupt`
         has been entered.
         """
         caller = asked.caller

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from urllib.parse import urlsplit
 
 from appliance.domain import (
     Admitted,
@@ -23,6 +22,7 @@ from appliance.errors import InvalidRequest
 from appliance.gateway.account import Account, parameters, written_input
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
+from appliance.gateway.origin import parts_of
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
@@ -37,7 +37,7 @@ class Elsewhere:
 
     def at(self, url: str, key: str | None, model: str | None) -> There:
         """A way to one server. Raises InvalidRequest for what is not an HTTP address."""
-        parts = urlsplit(url)
+        parts = parts_of(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidRequest(
                 "An engine's address begins with http:// or https:// and ends in /v1.", param="url"

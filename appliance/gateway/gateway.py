@@ -85,10 +85,10 @@ class Gateway:
         """Yield `Admitted`, deltas and a `ChoiceFinished` for each choice, `Finished`.
 
         A refusal is raised before `Admitted`, so that it still has a status code; a failure after
-        it is an EngineFailed, or NotAuthenticated once the caller's key is revoked. Closing the
-        generator cancels the work in the engine, unless the same caller's identical request waits
-        for the same answer. `use_cache` false: the answer is computed for this request alone, and
-        not kept. `origin` goes into the row.
+        it is an EngineFailed, or NotAuthenticated once the caller's key is revoked or has
+        expired. Closing the generator cancels the work in the engine, unless the same caller's
+        identical request waits for the same answer. `use_cache` false: the answer is computed for
+        this request alone, and not kept. `origin` goes into the row.
         """
         keeps = self._keeps_content(caller, origin)
         request, account = shortened(request, caller, origin), Account(request.choices)

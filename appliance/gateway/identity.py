@@ -11,15 +11,14 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from appliance.errors import NotAuthenticated, PermissionDenied
 from appliance.gateway.caller import Caller
-from appliance.gateway.origin import is_sent_by_another_site
+from appliance.gateway.origin import is_sent_by_another_site, parts_of
 from appliance.gateway.tries import WrongKeys
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.tables import OWNER
-from appliance.ledger.tables_keys import ApiKey
+from appliance.ledger.tables_keys import ApiKey, KeyState
 
 __all__ = ["Caller", "Connection", "Identity", "SessionClaim"]
 
@@ -117,14 +116,18 @@ def refuse_foreign_page(connection: Connection) -> None:
     )
 
 
+def ended(state: KeyState) -> NotAuthenticated:
+    """What is said to a key that opens nothing any more."""
+    if state == "revoked":
+        return NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
+    return NotAuthenticated("This API key has expired. Ask the owner for a new one.")
+
+
 def _usable(key: ApiKey | None) -> ApiKey:
     if key is None:
         raise NotAuthenticated("This API key is not known here. Check it, or ask for a new one.")
-    match key.state:
-        case "revoked":
-            raise NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
-        case "expired":
-            raise NotAuthenticated("This API key has expired. Ask the owner for a new one.")
+    if key.state != "active":
+        raise ended(key.state)
     return key
 
 
@@ -161,5 +164,5 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_local_name(host_header: str) -> bool:
-    host = urlsplit(f"//{host_header}").hostname or ""
+    host = parts_of(f"//{host_header}").hostname or ""
     return host == "localhost" or _is_loopback(host)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -21,8 +21,13 @@ def is_sent_by_another_site(method: str, headers: Mapping[str, str]) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and _host(origin) != headers.get("host", "").lower()
+    host = headers.get("host", "").lower()
+    return origin is not None and parts_of(origin).netloc.lower() != host
 
 
-def _host(origin: str) -> str:
-    return urlsplit(origin).netloc.lower()
+def parts_of(address: str) -> SplitResult:
+    """The parts of what somebody sent as an address; none of what is none, such as `http://[`."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")

@@ -1,4 +1,5 @@
-"""Ends what a revoked key has under way, whoever revoked it: a page, or the command line.
+"""Ends what a key has under way once it opens nothing any more: revoked, by a page or by the
+command line, or expired.
 
 An answer is interrupted where it waits, so that nothing is asked for each of its tokens.
 """
@@ -8,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
-from appliance.errors import ApplianceError, NotAuthenticated
+from appliance.errors import ApplianceError
+from appliance.gateway.identity import ended
+from appliance.ledger.tables_keys import KeyState
 
 logger = logging.getLogger(__name__)
 # Two looks and some slowness fit into the second in which revoking takes hold.
@@ -21,7 +24,7 @@ LOOK_EVERY_SECONDS = 0.4
 class Keys(Protocol):
     """What this asks of the store of keys."""
 
-    async def revoked_among(self, key_ids: Collection[str]) -> set[str]: ...
+    async def ended_among(self, key_ids: Collection[str]) -> Mapping[str, KeyState]: ...
 
 
 class Interrupt:
@@ -67,7 +70,7 @@ class Revocations:
 
     @contextlib.contextmanager
     def watched(self, key_id: str | None) -> Iterator[Interrupt]:
-        """Inside, the key's revocation ends what `Interrupt` is entered by."""
+        """Inside, the key's end ends what `Interrupt` is entered by."""
         interrupt = Interrupt()
         if key_id is None:
             yield interrupt
@@ -88,14 +91,13 @@ class Revocations:
             try:
                 await self._look(keys)
             except Exception:
-                logger.exception("Revoked keys could not be looked for")
+                logger.exception("Ended keys could not be looked for")
             if not self._under_way:
                 self._somebody.clear()
             await asyncio.sleep(every)
 
     async def _look(self, keys: Keys) -> None:
-        for key_id in await keys.revoked_among(list(self._under_way)):
+        found = await keys.ended_among(list(self._under_way))
+        for key_id, state in found.items():
             for interrupt in tuple(self._under_way.get(key_id, ())):
-                interrupt.end(
-                    NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
-                )
+                interrupt.end(ended(state))

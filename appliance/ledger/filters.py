@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, or_
@@ -47,7 +47,7 @@ class Selection:
 
 def first_id(moment: datetime) -> str:
     """The lowest id a request of this moment can have: ids begin with their time."""
-    milliseconds = int(moment.astimezone(UTC).timestamp() * 1000)
+    milliseconds = max(0, int(moment.timestamp() * 1000))  # there are no ids from before 1970
     return str(ULID(milliseconds.to_bytes(6) + bytes(10)))
 
 

@@ -3,6 +3,7 @@ the page and the admin API."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,11 @@ SCOPES: tuple[Scope, ...] = ("chat", "history", "admin")
 LOG_CONTENT = ("full", "metadata")
 COUNTS = ("tokens_per_minute", "tokens_per_day", "parallel", "max_tokens")
 _MARKS = "._- "
+# Scripts that share the shapes of letters: "а" is not "a".
+LOOK_ALIKE = {"LATIN", "CYRILLIC", "GREEK"}
+# Letters and marks by their category that show nothing (Unicode's Default_Ignorable_Code_Point).
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
+                    "\U000e0100-\U000e01ef]")  # fmt: skip
 
 
 class KeyFields(TypedDict, total=False):
@@ -52,7 +58,8 @@ def checked_fields(fields: KeyFields) -> dict[str, Any]:
 def checked_name(name: str) -> str:
     """`name` as it is stored: without surrounding spaces, in Unicode's composed form.
 
-    Letters, their marks and digits of any script are allowed. Raises InvalidRequest.
+    Letters, their marks and digits of any script are allowed, but nothing that cannot be seen, and
+    no letters of two scripts that look alike. Raises InvalidRequest.
     """
     name = unicodedata.normalize("NFC", name.strip())
     if not 1 <= len(name) <= MAX_NAME_LENGTH or not all(map(_allowed, name)) or "  " in name:
@@ -62,7 +69,14 @@ def checked_name(name: str) -> str:
             param="name",
             longest=MAX_NAME_LENGTH,
         )
-    if name.casefold() == OWNER:
+    if not any(map(str.isalnum, name)) or len(_scripts_of(name) & LOOK_ALIKE) > 1:
+        raise InvalidRequest(
+            "“%(name)s” could be taken for another name. Use at least one letter or digit, and "
+            "letters of one script.",
+            param="name",
+            name=name,
+        )
+    if folded(name) == OWNER:
         raise InvalidRequest(
             "The name “%(name)s” is reserved for whoever sits at this machine. Choose another.",
             param="name",
@@ -73,7 +87,18 @@ def checked_name(name: str) -> str:
 
 def _allowed(character: str) -> bool:
     category = unicodedata.category(character)
-    return character in _MARKS or category[0] in "LM" or category == "Nd"
+    is_seen = not UNSEEN.match(character)
+    return character in _MARKS or (is_seen and (category[0] in "LM" or category == "Nd"))
+
+
+def folded(name: str) -> str:
+    """What names have in common that people take for the same: letter case and form of a letter
+    (`ａ`, `a`) do not tell them apart."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _scripts_of(name: str) -> set[str]:
+    return {unicodedata.name(one, "").partition(" ")[0] for one in name if one.isalpha()}
 
 
 def taken(name: str) -> InvalidRequest:

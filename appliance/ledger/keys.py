@@ -16,10 +16,10 @@ from sqlmodel import Session, col, or_, select, update
 from appliance.errors import InvalidRequest, NotFound
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
-from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, taken
+from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, folded, taken
 from appliance.ledger.key_usage import KeyUsage
 from appliance.ledger.secret import SECRET_PREFIX, SHOWN_CHARACTERS, hash_of, new_secret
-from appliance.ledger.tables_keys import ApiKey
+from appliance.ledger.tables_keys import ApiKey, KeyState
 from appliance.ledger.writer import Writer
 
 TOUCH_INTERVAL_SECONDS = 60.0
@@ -118,12 +118,12 @@ class KeyStore:
         await self._writer.drained()
         return await self._database.read(lambda session: _named(session, name))
 
-    async def revoked_among(self, key_ids: Collection[str]) -> set[str]:
-        """Which of these keys open nothing any more, because somebody has ended them."""
-        query = select(ApiKey.id).where(
-            col(ApiKey.id).in_(key_ids), col(ApiKey.revoked_at).is_not(None)
-        )
-        return await self._database.read(lambda session: {*session.exec(query)})
+    async def ended_among(self, key_ids: Collection[str]) -> dict[str, KeyState]:
+        """Which of these keys open nothing any more, and why: revoked by somebody, or expired."""
+        over = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= datetime.now(UTC))
+        query = select(ApiKey).where(col(ApiKey.id).in_(key_ids), over)
+        ended = await self._database.read(lambda session: [*session.exec(query)])
+        return {key.id: key.state for key in ended}
 
     async def find(self, secret: str) -> ApiKey | None:
         """The key that `secret` belongs to, in whatever `state`; None when it is nobody's.
@@ -191,5 +191,5 @@ def _unrevoked(session: Session, name: str) -> ApiKey:
 
 def _check_free(session: Session, name: str) -> None:
     # Compared here because a database folds only the letters it knows.
-    if any(other.casefold() == name.casefold() for other in session.exec(select(ApiKey.name))):
+    if any(folded(other) == folded(name) for other in session.exec(select(ApiKey.name))):
         raise taken(name)

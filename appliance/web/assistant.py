@@ -29,14 +29,14 @@ from appliance.web.assistant_view import (
 )
 from appliance.web.difference import merge
 from appliance.web.files import download
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep, PageRoute
 from appliance.web.passage import normal
 from appliance.web.prompts import generation_request
 from appliance.web.run import Run
 from appliance.web.streaming import announcement, stream
 from appliance.web.tasks import check_order
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 Text = Annotated[str, Form()]
 
 

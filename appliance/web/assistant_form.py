@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from typing import cast
-from urllib.parse import urlsplit
 
 from starlette.datastructures import FormData, UploadFile
 
 from appliance.errors import InvalidRequest
+from appliance.gateway.origin import parts_of
 from appliance.ledger.assistants import AssistantFields
 from appliance.web import faq
 from appliance.web.attachments import check_length
@@ -103,7 +103,7 @@ def _check_lengths(typed: Known) -> None:
 
 def _origin(text: str) -> str:
     """`https://shop.example` and nothing that would mean more in a policy."""
-    parts = urlsplit(text.strip().rstrip("/"))
+    parts = parts_of(text.strip().rstrip("/"))
     plain = f"{parts.scheme}://{parts.netloc}"
     harmless = all(c.isascii() and (c.isalnum() or c in ".-:[]") for c in parts.netloc)
     if (

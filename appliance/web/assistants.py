@@ -11,10 +11,10 @@ from appliance.errors import InvalidRequest
 from appliance.ledger.assistants import AssistantFields
 from appliance.web import faq
 from appliance.web.assistant_form import fields_of, read_form
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep, PageRoute
 from appliance.web.presets import Known, found, listed
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 LIST = "assistants.html"
 EDIT = "assistant_edit.html"
 BLANK = Known(id="", kind="chat", name="", for_everyone=False, mine=True)

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import FormData, UploadFile
 
 from appliance.errors import ContextExceeded, InvalidRequest
+from appliance.gateway.origin import parts_of
 from appliance.ledger.tables_assistants import Attachment
 from appliance.web.documents import MAX_FILE_BYTES, Document, read_document
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep, PageRoute
 
 MAX_FILES = 10
 MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 5_000_000
 MAX_ADDRESS_BYTES = 12_000
 ANSWER_TOKENS = 512  # what must be left for an answer, at least
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _check_fits(page: Page, name: str, count: int | None, before: int) -> None:
 
 def _back(form: FormData, attached: Sequence[Attachment]) -> str:
     """The form's own page, with its drafts and what has been typed so far."""
-    came_from = urlsplit(str(form.get("back", "/")))
+    came_from = parts_of(str(form.get("back", "/")))
     place = "/" + came_from.path.lstrip("/\\")
     fields = [("attachment", one.id) for one in attached]
     if prompt := str(form.get("prompt", "")):

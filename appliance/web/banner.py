@@ -27,7 +27,7 @@ async def banner(page: PageDep) -> Response:
 @router.get("/engine/banner/stream")
 async def follow(page: PageDep) -> Response:
     """The banner after each change, until the engine is ready or will not be by itself."""
-    return event_stream(_banners(page))
+    return event_stream(page, _banners(page))
 
 
 async def _banners(page: Page) -> AsyncGenerator[str, None]:

@@ -34,11 +34,11 @@ from appliance.web.chat_views import (
     message_view,
     written_elsewhere,
 )
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep, PageRoute
 from appliance.web.streaming import stream
 
 MAX_PROMPT_CHARACTERS = 400_000
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 Prompt = Annotated[str, Form(max_length=MAX_PROMPT_CHARACTERS)]
 Flag = Annotated[bool, Form()]
 Files = Annotated[tuple[str, ...], Form()]

@@ -13,11 +13,11 @@ from appliance.web.chat import stop
 from appliance.web.chat_list import CHAT_LIST, CHATS, ChatListView, ChatsView, chat_list
 from appliance.web.chat_settings import TuningDep
 from appliance.web.chat_views import CHAT, chat_view
-from appliance.web.page import PageDep, PageRoute
+from appliance.web.page import ASKING, PageDep, PageRoute
 
 MAX_FOLDER_LENGTH = 60
 TITLE_WAIT_SECONDS = 60.0
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 Text = Annotated[str, Form()]
 
 

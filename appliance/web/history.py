@@ -71,7 +71,7 @@ async def history(
 async def follow(page: PageDep, request: Request, after: str) -> Response:
     """New rows of a selection as they are finished, as server-sent events."""
     form = HistoryForm.read(request.query_params)
-    return event_stream(_new_rows(page, form, form.selection(page.owner), after))
+    return event_stream(page, _new_rows(page, form, form.selection(page.owner), after))
 
 
 @router.post("/history/views")

@@ -25,7 +25,7 @@ COMPLETE = ("stop", "tool_calls")
 # What nobody has asked: names for chats, and the same once more.
 BESIDE = ("title", "replay")
 # A spreadsheet would take a cell that begins so for a formula, and do what a model wrote.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 COLUMNS = (
     "request_id", "created_at", "key_name", "client_ip", "path", "status", "dialect", "model",
     "engine", "parameters", "input", "reasoning", "output", "finish_reason", "error",
@@ -139,5 +139,6 @@ def _cell(value: Any) -> Any:
 
 def _csv(values: Any) -> str:
     written = io.StringIO()
-    csv.writer(written).writerow(values)
+    # Quoted, so that no separator of another country's spreadsheet begins a cell inside of one.
+    csv.writer(written, quoting=csv.QUOTE_NONNUMERIC).writerow(values)
     return written.getvalue()

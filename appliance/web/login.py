@@ -56,7 +56,10 @@ async def login(
         view = LoginView(next=local_path(next), problem=problem)
         return page.render("login.html", view, status=403)
     page.parts.keys.touch(found.id)
-    response = page.redirect(local_path(next))
+    place = local_path(next)
+    if place == "/" and not {"chat", "admin"} & set(found.scopes):
+        place = "/history"
+    response = page.redirect(place)
     page.parts.sessions.start(page.request, response, found.id, found.session_epoch)
     return response
 

@@ -25,6 +25,7 @@ from appliance.errors import (
     NotFound,
     PermissionDenied,
 )
+from appliance.gateway.bodies import Refused
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
 from appliance.web import i18n, rendering
@@ -146,7 +147,8 @@ def open_page(request: Request) -> OpenPage:
 async def known_page(request: Request) -> Page:
     parts: WebParts = request.scope[PARTS]
     request.scope[CALLER] = caller = await parts.identify(request)
-    if caller.assistants is not None and request.url.path != "/assistants":
+    asked = request.method, request.url.path
+    if caller.assistants is not None and asked != ("GET", "/assistants"):
         # Such a key is handed to strangers: it must not show one visitor what another has asked.
         raise PermissionDenied(
             "This key is for talking to certain assistants only. They stand on the page "
@@ -155,8 +157,18 @@ async def known_page(request: Request) -> Page:
     return Page(request, parts, caller)
 
 
+async def may_ask(page: Annotated[Page, Depends(known_page)]) -> None:
+    """A dependency of pages on which one asks: a key for reading writes nothing down."""
+    if not page.caller.may("chat"):
+        raise PermissionDenied(
+            "This key is for reading the history only. It stands on the page /history."
+        )
+
+
 OpenPageDep = Annotated[OpenPage, Depends(open_page)]
 PageDep = Annotated[Page, Depends(known_page)]
+ASKING = [Depends(may_ask)]
+"""The dependencies of a router whose pages a key for the history alone has no use for."""
 
 
 class PageRoute(APIRoute):
@@ -190,6 +202,8 @@ class PageRoute(APIRoute):
                 response = error_response(request, error)
             except RequestValidationError as error:
                 response = error_response(request, _invalid(error))
+            except HTTPException:
+                raise  # a form that cannot be read; `http_error_page` shows it
             except Exception:
                 logger.exception("The page %s failed", request.url.path)
                 response = error_response(request, ApplianceError(UNFORESEEN))
@@ -219,15 +233,18 @@ def http_error_page(parts: WebParts) -> Callable[[Request, HTTPException], Respo
 
     def show(request: Request, error: HTTPException) -> Response:
         request.scope[PARTS] = parts
-        found = NotFound("There is no page at this address.")
-        return secure_headers(
-            error_response(request, found if error.status_code == 404 else _worded(error))
-        )
+        shown = error_response(request, _worded(error))
+        shown.status_code = error.status_code
+        return secure_headers(shown)
 
     return show
 
 
 def _worded(error: HTTPException) -> ApplianceError:
+    if error.status_code == 404:
+        return NotFound("There is no page at this address.")
+    if isinstance(error, Refused):
+        return error.refusal
     return InvalidRequest("%(problem)s", problem=error.detail)
 
 

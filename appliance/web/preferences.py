@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from appliance.gateway.origin import parts_of
 from appliance.web.i18n import LANGUAGE_COOKIE
 from appliance.web.page import THEME_COOKIE, OpenPageDep, PageRoute
 
@@ -31,7 +31,7 @@ async def choose_theme(
 
 def _remember(request: Request, name: str, value: str) -> Response:
     """Back to where the form was, whatever the Referer claims: only its path is used."""
-    came_from = urlsplit(request.headers.get("referer", ""))
+    came_from = parts_of(request.headers.get("referer", ""))
     back = came_from.path if came_from.path.startswith("/") else "/"
     if came_from.query:
         back = f"{back}?{came_from.query}"

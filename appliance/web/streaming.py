@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from appliance.web import formats
 from appliance.web.markdown import GrowingMarkdown
-from appliance.web.page import OpenPage
+from appliance.web.page import OpenPage, Page
 from appliance.web.run import Run
 from appliance.web.sse import event, event_stream, wants_once
 
@@ -27,12 +27,12 @@ TAIL_CHARACTERS_PER_SECOND = 60_000
 METER_SECONDS = 1.0
 
 
-def stream(page: OpenPage, run: Run | None, finished: Callable[[], Awaitable[str]]) -> Response:
+def stream(page: Page, run: Run | None, finished: Callable[[], Awaitable[str]]) -> Response:
     """Follows `run` from its beginning; `finished` renders what stays on the page afterwards.
 
     Without a run (forgotten, or of an earlier start of the appliance) there is only the end.
     """
-    return event_stream(_events(page, run, finished, once=wants_once(page.request)))
+    return event_stream(page, _events(page, run, finished, once=wants_once(page.request)))
 
 
 async def _events(

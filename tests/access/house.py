@@ -33,8 +33,8 @@ class House:
 
     good_key = ""
 
-    def __init__(self, folder: Path) -> None:
-        settings = load_settings({"data_dir": folder}, {})
+    def __init__(self, folder: Path, **changes: object) -> None:
+        settings = load_settings({"data_dir": folder} | changes, {})
         self.folder = DataFolder(folder)
         self.folder.open("http://test")
         self.engine = ScriptedEngine()

@@ -1,10 +1,13 @@
 """Who gets in where: one row for every route. A route without a row fails `test_matrix`.
 
-open      everybody, without a key
-caller    whoever has a key that holds, or sits at this machine
-chat      of these, who may ask the model
-reader    who may see everybody's requests: the owner, admins, history keys
-admin     the owner and admin keys
+open        everybody, without a key
+key         whoever has a key that holds, or sits at this machine
+caller      of these, whose key is not for certain assistants only
+assistants  who may ask the model, or certain assistants
+asking      who may ask the model on any page
+chat        the same, for programs
+reader      who may see everybody's requests: the owner, admins, history keys
+admin       the owner and admin keys
 """
 
 from __future__ import annotations
@@ -33,10 +36,43 @@ ACCESS = {
         POST /language
         POST /theme
     """,
+    "key": """
+        GET /assistants/{assistant_id}/talk
+        POST /assistants/{assistant_id}/talk
+        GET /assistants/{assistant_id}/talk/stream
+        GET /v1/models
+        GET /v1/models/{name:path}
+        POST /tokenize
+        POST /detokenize
+        POST /v1/feedback
+    """,
     "caller": """
-        GET /
         GET /connect
         POST /logout/everywhere
+        GET /history
+        GET /history/live
+        POST /history/views
+        POST /history/views/delete
+        GET /history/charts
+        GET /history/export
+        POST /history/delete
+        GET /history/mine
+        POST /history/mine/delete
+        GET /history/mine/export
+        GET /history/{request_id}
+        GET /history/{request_id}/compare/{other_id}
+        POST /history/{request_id}/feedback
+        POST /history/{request_id}/replay
+        GET /status
+        GET /status/live
+        GET /engine/banner
+        GET /engine/banner/stream
+    """,
+    "assistants": """
+        GET /assistants
+    """,
+    "asking": """
+        GET /
         GET /chats
         POST /chats/import
         POST /chat
@@ -60,15 +96,11 @@ ACCESS = {
         GET /chat/{conversation_id}/title
         POST /attachments
         GET /attachments/{attachment_id}
-        GET /assistants
         POST /assistants
         GET /assistants/new
         GET /assistants/{assistant_id}
         POST /assistants/{assistant_id}
         POST /assistants/{assistant_id}/delete
-        GET /assistants/{assistant_id}/talk
-        POST /assistants/{assistant_id}/talk
-        GET /assistants/{assistant_id}/talk/stream
         GET /write
         POST /write
         GET /write/drafts
@@ -95,29 +127,6 @@ ACCESS = {
         GET /code/{run_id}/download
         POST /code/{run_id}/stop
         GET /code/{run_id}/stream
-        GET /history
-        GET /history/live
-        POST /history/views
-        POST /history/views/delete
-        GET /history/charts
-        GET /history/export
-        POST /history/delete
-        GET /history/mine
-        POST /history/mine/delete
-        GET /history/mine/export
-        GET /history/{request_id}
-        GET /history/{request_id}/compare/{other_id}
-        POST /history/{request_id}/feedback
-        POST /history/{request_id}/replay
-        GET /status
-        GET /status/live
-        GET /engine/banner
-        GET /engine/banner/stream
-        GET /v1/models
-        GET /v1/models/{name:path}
-        POST /tokenize
-        POST /detokenize
-        POST /v1/feedback
     """,
     "chat": """
         POST /generate

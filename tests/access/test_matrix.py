@@ -11,7 +11,7 @@ import pytest
 from appliance.web import rendering
 from tests.access.house import Answer, House, filled
 from tests.access.rows import BODIES, ROWS
-from tests.access.visitors import Visitor, visitors
+from tests.access.visitors import FOREIGN, Visitor, visitors
 
 pytestmark = pytest.mark.anyio
 HERE = {"host": "127.0.0.1:8000"}
@@ -69,15 +69,45 @@ async def test_every_visitor_gets_what_is_theirs_at_every_route(
     assert [line for line in wrong if line is not None] == []
 
 
-async def test_heads_and_options_open_nothing_that_a_get_does_not(house: House) -> None:
-    stranger = {"host": "192.168.1.10:8000"}
+async def test_with_require_key_the_owner_is_asked_too(tmp_path: Path) -> None:
+    strict = House(tmp_path, require_key=True)
+    for row, kind in ROWS.items():
+        method, path = row.split(" ", 1)
+        answer = await strict.ask(method, filled(path), HERE, "127.0.0.1", BODIES.get(row, ""))
+        refused = {403} if path == "/generate" else {401, 303}
+        assert kind == "open" or answer[0] in refused, row
+    strict.close()
+
+
+async def test_heads_open_nothing_that_a_get_does_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "render", lambda *_, **__: "")
+    for visitor in await visitors(house):
+        for row in [row for row in ROWS if row.startswith("GET ")]:
+            path, headers = filled(row.split(" ", 1)[1]), await visitor.headers()
+            status, _ = await house.ask("HEAD", path, headers, visitor.address(), "")
+            opened = status < 300 and visitor.expected(ROWS[row], "HEAD") != "in"
+            assert not opened, f"HEAD {path} answered {status} to {visitor.name}"
+
+
+@pytest.mark.parametrize("visitor", ["stranger", "foreign page"])
+async def test_other_methods_open_nothing_and_no_other_site_is_let_in(
+    house: House, visitor: str
+) -> None:
+    """Before a foreign page sends a key or JSON a browser asks by OPTIONS; it never hears yes."""
+    stranger, address = {"host": "192.168.1.10:8000"}, "10.9.0.1"
+    if visitor == "foreign page":
+        stranger, address = HERE | FOREIGN, "127.0.0.1"
+        stranger |= {"access-control-request-method": "POST"}
+        stranger |= {"access-control-request-headers": "authorization, content-type"}
     for row, kind in ROWS.items():
         path = filled(row.split(" ", 1)[1])
-        for method in ("HEAD", "OPTIONS", "TRACE", "PATCH"):
-            status, headers = await house.ask(method, path, stranger, "10.9.0.1")
+        for method in ("OPTIONS", "TRACE", "PATCH", "PUT"):
+            status, headers = await house.ask(method, path, stranger, address)
             opened = status < 300 and kind != "open"
-            assert not opened, f"{method} {path} answered {status} to a stranger"
-            assert "access-control-allow-origin" not in headers
+            assert not opened, f"{method} {path} answered {status} to a {visitor}"
+            assert not [name for name in headers if name.startswith("access-control-")]
 
 
 async def test_there_are_no_websockets(house: House) -> None:

@@ -20,7 +20,7 @@ FORGED = {
     "x-real-ip": "127.0.0.1",
     "host": HERE,
 }
-EVERYWHERE = ("open", "caller", "chat", "reader", "admin")
+EVERYWHERE = ("open", "key", "caller", "assistants", "asking", "chat", "reader", "admin")
 Headers = dict[str, str]
 
 
@@ -50,16 +50,18 @@ class Visitor:
 
 
 _LAST = count(1)
-PLAIN = ("open", "caller", "chat")
-READS = ("open", "caller", "reader")
+PLAIN = ("open", "key", "caller", "assistants", "asking", "chat")
+READS = ("open", "key", "caller", "reader")
+TALKS = ("open", "key", "assistants")
 
 
 async def visitors(house: House) -> list[Visitor]:
     """All of them, with real keys and real cookies."""
     anna, plain = await house.keys.create("anna")
     house.good_key = plain
-    _, admin = await house.keys.create("ada", is_admin=True)
+    ada, admin = await house.keys.create("ada", is_admin=True)
     _, reader = await house.keys.create("rita", scopes=["history"])
+    _, guest = await house.keys.create("guest", assistants=["tutor"])
     _, revoked = await house.keys.create("old")
     await house.keys.revoke("old")
     late, expired = await house.keys.create(
@@ -74,9 +76,11 @@ async def visitors(house: House) -> list[Visitor]:
 
         return headers
 
-    def signed_in(ago: int = 0, more: Headers | None = None) -> Callable[[], Awaitable[Headers]]:
+    def signed_in(
+        key: ApiKey = anna, ago: int = 0, more: Headers | None = None
+    ) -> Callable[[], Awaitable[Headers]]:
         async def headers() -> Headers:
-            cookie = await house.cookie(anna.id, ago)
+            cookie = await house.cookie(key.id, ago)
             return {"host": ELSEWHERE, "cookie": cookie} | (more or {})
 
         return headers
@@ -96,7 +100,10 @@ async def visitors(house: House) -> list[Visitor]:
         Visitor("admin key", sends(x_api_key=admin), EVERYWHERE, is_known=True),
         Visitor("plain key", sends(x_api_key=plain), PLAIN, is_known=True),
         Visitor("history key", sends(x_api_key=reader), READS, is_known=True),
+        Visitor("assistant's key", sends(x_api_key=guest), TALKS, is_known=True),
         Visitor("session", signed_in(), PLAIN, is_known=True),
+        Visitor("admin's session", signed_in(ada), EVERYWHERE, is_known=True),
+        Visitor("expired session", signed_in(late)),
         Visitor("nobody", sends()),
         Visitor("wrong key", sends(x_api_key="sk-appl-wrong")),
         Visitor("wrong key here", sends(HERE, x_api_key="sk-appl-wrong")),
@@ -106,6 +113,8 @@ async def visitors(house: House) -> list[Visitor]:
         Visitor("forged cookie", sends(cookie="appliance_session=WyJhIiwwXQ.aaaa.bbbb")),
         Visitor("by a proxy", sends(HERE, x_forwarded_for="192.168.1.20"), is_here=True),
         Visitor("forged forwarding", forged),
+        Visitor("key by a proxy", sends(HERE, x_api_key=plain, via="1.1 proxy"), PLAIN,
+                is_here=True, is_known=True),
         Visitor("rebound name", sends("evil.example:8000"), is_here=True),
         Visitor("foreign page, owner", foreign_here, EVERYWHERE, is_here=True, is_foreign=True),
         Visitor("foreign page, anna", anna_abroad, PLAIN, is_foreign=True, is_known=True),

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.errors import NotAuthenticated
 from appliance.gateway.revocation import Interrupt, Revocations
+from appliance.ledger.tables_keys import KeyState
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -62,29 +63,30 @@ async def test_whoever_is_cancelled_otherwise_stays_cancelled() -> None:
 
 
 class Keys:
-    """Says which keys are revoked; its first answer is an error."""
+    """Says which keys are over; its first answer is an error."""
 
     def __init__(self) -> None:
-        self.revoked = {"eve"}
+        self.over: dict[str, KeyState] = {"eve": "revoked", "late": "expired"}
         self.asked: list[list[str]] = []
 
-    async def revoked_among(self, key_ids: Collection[str]) -> set[str]:
+    async def ended_among(self, key_ids: Collection[str]) -> dict[str, KeyState]:
         self.asked.append(sorted(key_ids))
         if len(self.asked) == 1:
             raise OSError("the disk is away for a moment")
-        return self.revoked & set(key_ids)
+        return {key_id: self.over[key_id] for key_id in key_ids if key_id in self.over}
 
 
 async def test_only_keys_with_something_under_way_are_looked_for() -> None:
     revocations, keys = Revocations(), Keys()
     watch = asyncio.create_task(revocations.watch(keys, every=0.001))
     with revocations.watched(None), revocations.watched("anna") as anna:
-        with revocations.watched("eve") as eve:
+        with revocations.watched("eve") as eve, revocations.watched("late") as late:
             await until(lambda: len(keys.asked) > 2)
-        with pytest.raises(NotAuthenticated, match="revoked"):
-            eve.enter()
+        for interrupt, why in ((eve, "revoked"), (late, "expired")):
+            with pytest.raises(NotAuthenticated, match=why):
+                interrupt.enter()
         anna.enter()
-        assert keys.asked[1] == ["anna", "eve"]
+        assert keys.asked[1] == ["anna", "eve", "late"]
     asked = len(keys.asked)
     await until(lambda: not revocations._somebody.is_set())
     assert len(keys.asked) - asked <= 2

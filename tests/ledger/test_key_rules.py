@@ -119,7 +119,7 @@ async def test_what_is_revoked_stays_so_and_what_is_not_there_is_told(ledger: Le
     anna, _ = await ledger.keys.create("Anna")
     ben, _ = await ledger.keys.create("Ben")
     await ledger.keys.revoke("Anna")
-    assert await ledger.keys.revoked_among([anna.id, ben.id]) == {anna.id}
+    assert await ledger.keys.ended_among([anna.id, ben.id]) == {anna.id: "revoked"}
     for attempt in (ledger.keys.rotate("Anna"), ledger.keys.change("Anna", rate=None)):
         with pytest.raises(InvalidRequest, match="for good"):
             await attempt

@@ -61,13 +61,27 @@ async def test_a_malformed_name_is_refused_with_the_rule(ledger: Ledger, name: s
     assert refusal.value.param == "name"
 
 
-@pytest.mark.parametrize("name", ["owner", "Owner", "OWNER"])
+@pytest.mark.parametrize("unseen", ["\u3164", "\ufe0f", "\u115f", "\u034f", "\U000e0100"])
+async def test_what_cannot_be_seen_tells_no_names_apart(ledger: Ledger, unseen: str) -> None:
+    await ledger.keys.create("anna")
+    for name in (unseen, f"anna{unseen}"):
+        with pytest.raises(InvalidRequest, match="letters of any script"):
+            await ledger.keys.create(name)
+
+
+@pytest.mark.parametrize("name", ["..", "-", "\u0430nna", "\u0391nna", "\u041ewner"])
+async def test_a_name_that_looks_like_another_is_refused(ledger: Ledger, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="could be taken for another name"):
+        await ledger.keys.create(name)
+
+
+@pytest.mark.parametrize("name", ["owner", "Owner", "OWNER", "\uff4f\uff57\uff4e\uff45\uff52"])
 async def test_the_owners_name_is_reserved(ledger: Ledger, name: str) -> None:
     with pytest.raises(InvalidRequest, match="reserved"):
         await ledger.keys.create(name)
 
 
-@pytest.mark.parametrize("second", ["Zoë", "ZOË", "zoe\u0308"])
+@pytest.mark.parametrize("second", ["Zoë", "ZOË", "zoe\u0308", "\uff3aoë"])
 async def test_a_name_is_given_once_even_after_revoking(ledger: Ledger, second: str) -> None:
     await ledger.keys.create("Zoë")
     await ledger.keys.revoke("Zoë")

@@ -36,6 +36,18 @@ async def test_a_good_key_opens_the_page_one_came_for(
     assert (await stranger.get("/history")).status_code == 200
 
 
+async def test_a_key_for_the_history_lands_there_and_asks_nothing(
+    site: Site, stranger: httpx2.AsyncClient
+) -> None:
+    _, secret = await site.keys.create("rita", scopes=["history"])
+    answer = await stranger.post("/login", data={"key": secret})
+    assert answer.headers["location"] == "/history"
+    refused = await stranger.post("/chat", data={"prompt": "Hello"})
+    assert refused.status_code == 403
+    assert "for reading the history only" in refused.text
+    assert site.gateway.asked == []
+
+
 async def test_logging_out_closes_the_door(site: Site, stranger: httpx2.AsyncClient) -> None:
     _, secret = await site.keys.create("anna")
     await stranger.post("/login", data={"key": secret})

@@ -4,10 +4,30 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
-from appliance.web.sse import PING, event, with_pings
+from appliance.gateway.http import RequestRecord
+from appliance.web.page import Page
+from appliance.web.sse import PING, event, stranger, with_pings
+from tests.web.site import Site
 
 pytestmark = pytest.mark.anyio
+
+
+def request_of(**headers: str) -> Request:
+    """From a browser on another machine."""
+    scope = {
+        "type": "http", "method": "GET", "path": "/history/live", "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("192.168.1.20", 50000), "server": ("192.168.1.10", 80), "scheme": "http",
+        "state": {"record": RequestRecord("x")},
+    }  # fmt: skip
+    return Request(scope)
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 def parse(stream: str) -> list[tuple[str, str]]:
@@ -40,7 +60,7 @@ async def test_silence_is_filled_with_comments() -> None:
         yield "second"
 
     seen: list[str] = []
-    async for piece in with_pings(slow(), seconds=0.001):
+    async for piece in with_pings(slow(), until=for_ever(), seconds=0.001):
         seen.append(piece)
         if len(seen) == 4:
             going_on.set()
@@ -61,7 +81,7 @@ async def test_a_reader_who_leaves_closes_the_source() -> None:
             closed.set()
 
     async def read() -> None:
-        async for _ in with_pings(endless()):
+        async for _ in with_pings(endless(), until=for_ever()):
             pass
 
     reader = asyncio.create_task(read())
@@ -70,3 +90,44 @@ async def test_a_reader_who_leaves_closes_the_source() -> None:
     with pytest.raises(asyncio.CancelledError):
         await reader
     assert closed.is_set()
+
+
+async def test_what_is_followed_ends_with_the_right_to_follow_it() -> None:
+    closed, over = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> AsyncGenerator[str, None]:
+        try:
+            yield "first"
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    async def until() -> None:
+        await over.wait()
+
+    seen = []
+    async with asyncio.timeout(5):
+        async for piece in with_pings(endless(), until=until()):
+            seen.append(piece)
+            over.set()
+    assert seen == ["first"]
+    assert closed.is_set()
+
+
+@pytest.mark.parametrize("end", ["revoked", "signed out", "another scope", "nothing"])
+async def test_a_reader_is_asked_again_who_they_are(site: Site, end: str) -> None:
+    key, _ = await site.keys.create("anna", scopes=["chat", "history"])
+    cookie = Response()
+    site.parts.sessions.start(request_of(), cookie, key.id, key.session_epoch)
+    request = request_of(cookie=cookie.headers["set-cookie"].partition(";")[0])
+    page = Page(request, site.parts, await site.parts.identify(request))
+    watch = asyncio.create_task(stranger(page, every=0.001))
+    if end == "revoked":
+        await site.keys.revoke("anna")
+    elif end == "signed out":
+        await site.parts.joining.end_sessions("anna")
+    elif end == "another scope":
+        await site.keys.change("anna", scopes=["chat"])
+    (over, _) = await asyncio.wait({watch}, timeout=0.1 if end == "nothing" else 10)
+    assert bool(over) == (end != "nothing")
+    watch.cancel()

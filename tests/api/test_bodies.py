@@ -1,0 +1,92 @@
+"""What is too long, broken or nonsense is refused with a sentence, before it costs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from appliance.gateway.bodies import MOST_BYTES
+from tests.scripted_app import ScriptedAppliance
+
+LINE = b" " * 1_000_000
+TOO_LONG = MOST_BYTES // len(LINE) + 1
+JSON = {"content-type": "application/json", "x-api-key": "sk-appl-not-known-here"}
+PEOPLE = {"accept": "text/html"}
+FORM = "multipart/form-data; boundary=a"
+
+FILE = b'--a\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+
+
+def in_pieces(before: bytes = b"") -> Iterator[bytes]:
+    yield before
+    for _ in range(TOO_LONG):
+        yield LINE
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_that_is_too_long_is_refused_in_each_dialect(
+    client: httpx2.Client, announced: bool
+) -> None:
+    """Before the wrong key is looked at: a stranger is not to fill the memory."""
+    for path in ("/generate", "/v1/chat/completions"):
+        body = LINE * TOO_LONG if announced else in_pieces()
+        answer = client.post(path, content=body, headers=JSON)
+        assert answer.status_code == 413
+        assert "At most 32 MB" in answer.text
+    assert answer.json()["error"]["code"] == "too_long"
+
+
+def test_a_form_that_is_too_long_is_told_on_a_page(client: httpx2.Client) -> None:
+    whole = client.post("/login", content=LINE * TOO_LONG, headers=PEOPLE | {"content-type": FORM})
+    assert (whole.status_code, whole.headers["content-type"][:9]) == (413, "text/html")
+    assert "At most 32 MB can be sent at once." in whole.text
+    htmx = {"hx-request": "true", "content-type": FORM}
+    part = client.post("/chats/import", content=in_pieces(FILE), headers=htmx)
+    assert part.status_code == 413
+    assert part.headers["hx-retarget"] == "#notices"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"no boundary"),
+        (FORM, b"--a\r\nContent-Disposition: form-data\r\n\r\nno name\r\n--a--"),
+        ("application/x-www-form-urlencoded", b"a=b&" * 5000),
+    ],
+)
+@pytest.mark.parametrize("path", ["/login", "/theme", "/keys", "/attachments"])
+def test_a_form_that_cannot_be_read_is_the_senders_fault(
+    client: httpx2.Client, path: str, kind: str, body: bytes
+) -> None:
+    answer = client.post(path, content=body, headers={"content-type": kind} | PEOPLE)
+    assert answer.status_code in (400, 403, 422)
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("header", "value"), [("host", "[::1"), ("origin", "http://[::1"), ("referer", "http://[")]
+)
+def test_addresses_that_are_none_are_no_fault_of_ours(
+    house: ScriptedAppliance, header: str, value: str
+) -> None:
+    with httpx2.Client(base_url=house.url, headers={header: value}) as odd:
+        for answer in (
+            odd.get("/history"),
+            odd.post("/theme", data={"theme": "dark"}),
+            odd.post("/generate", json={"prompt": "text"}),
+        ):
+            assert answer.status_code < 500
+
+
+@pytest.mark.parametrize("moment", ["-1", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_any_moment_may_be_asked_for(client: httpx2.Client, moment: str) -> None:
+    for side in ("since", "until"):
+        assert client.get("/admin/requests", params={side: moment}).status_code == 200
+
+
+def test_what_is_nested_without_end_is_refused(client: httpx2.Client) -> None:
+    deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    for path in ("/generate", "/v1/chat/completions"):
+        assert client.post(path, content=deep, headers=JSON).status_code == 400
