@@ -7,6 +7,7 @@ it): one of the words of `tests.scripted_answers`, or
     refuse N JSON  … with this body
     long           refused as context_length_exceeded, with the numbers
     page           a page for people, with status 200
+    late           refused in the stream, as vLLM refuses a form
     endless        counts, fifty numbers a second, until the client leaves
 """
 
@@ -130,6 +131,8 @@ class ScriptedEngine:
             yield b"data: {not json\n\n"
         if word == "error":
             yield b'data: {"error": {"message": "out of memory"}}\n\n'
+        if word == "late":
+            yield b'data: {"error": {"message": "Grammar error", "param": null, "code": 400}}\n\n'
         for piece in end(word, rest, body):
             yield piece
 
