@@ -1,7 +1,7 @@
 """An OpenAI-compatible server with exact tokens and exact faults, on a real loopback socket.
 
 What it does is chosen by the last user message (or the raw prompt, or what a page has fenced in
-it): one of the words of `tests.scripted_answers`, or
+it; token ids are said): one of the words of `tests.scripted_answers`, or
 
     refuse N       answers with status N in OpenAI's envelope
     refuse N JSON  … with this body
@@ -73,6 +73,8 @@ class ScriptedEngine:
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _refusal(401, "wrong key")
         prompt = body.get("prompt") or body["messages"][-1]["content"]
+        if isinstance(prompt, list):
+            prompt = "say " + " ".join(map(str, prompt))
         if fenced := FENCED.search(prompt):
             prompt = fenced["inside"]
         word, _, rest = prompt.partition(" ")

@@ -24,7 +24,7 @@ def seen(
     timings = account.timings()
     return GenerationSeen(
         id=generation_id,
-        operation="text_completion" if isinstance(request.prompt, str) else "chat",
+        operation="text_completion" if request.raw else "chat",
         model=begun.model if begun else facts.model if facts else "",
         provider=facts.backend if facts else "",
         sampling=request.sampling,
