@@ -76,11 +76,19 @@ async def _check_length(
     wished = request.sampling.max_tokens
     if wished is None:
         return
+    count = len(request.token_ids) or await _count(client, endpoint, request)
+    if count is not None and count + wished > limit:
+        raise too_long("max_tokens", count, wished, limit)
+
+
+async def _count(
+    client: EngineClient, endpoint: Endpoint, request: GenerationRequest
+) -> int | None:
+    """Tokens of the prompt; None where it cannot tell."""
     _, body = path_and_body(endpoint.model, request)
     question = {name: value for name, value in body.items() if name in _READ}
     try:
         count = (await client.ask(endpoint, "/tokenize", question)).get("count")
     except NotFound:
-        return
-    if isinstance(count, int) and count + wished > limit:
-        raise too_long("max_tokens", count, wished, limit)
+        return None
+    return count if isinstance(count, int) else None

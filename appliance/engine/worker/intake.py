@@ -177,7 +177,9 @@ class Intake:
         tools = offered_tools(request)
         many = request.parallel_tool_calls and not isinstance(request.tool_choice, NamedTool)
         return Answer(
-            TextDecoder(self.tokenizer.bytes),
+            TextDecoder(
+                self.tokenizer.bytes, goes_on=request.raw or request.continue_final_message
+            ),
             ReasoningSplitter(enabled=self._thinks(request, prompt), prompt=prompt),
             request.sampling.stop,
             ToolCallParser([tool.name for tool in tools], many=many) if tools else None,

@@ -24,6 +24,7 @@ from transformers.generation.continuous_batching.requests import GenerationOutpu
 from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPPING
 
 from appliance.engine.worker.backends.adapters import Adapters
+from appliance.engine.worker.backends.attention import separate
 from appliance.engine.worker.backends.base import Ask, OnFatal, Step, TokenStream
 from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.grammar import GrammarCompiler
@@ -98,6 +99,7 @@ class TransformersBackend:
         scorer = PromptScorer(model) if PromptScorer.can_watch(model) else None
         if scorer is not None:
             self.capabilities |= {"prompt_logprobs"}
+        separate(model)
         device = model.device.type
         self._scheduler = partial(
             TurnScheduler,
