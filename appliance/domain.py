@@ -117,14 +117,17 @@ class Sampling:
 class GenerationRequest:
     """One wish for tokens, whichever dialect it came in.
 
-    `prompt` is either the turns of a chat or raw text that no chat template touches. `choices`
-    answers are generated side by side. `thinking_budget` is the most tokens of thinking.
-    `top_logprobs` None: no log-probabilities; 0: of the chosen tokens; n: of the n likeliest too.
-    `adapter` names a served adapter; None is the model itself. `continue_final_message`: the last
-    turn is the beginning of the answer, which goes on within it, without thinking.
+    `prompt` is either the turns of a chat or raw text that no chat template touches. `token_ids`
+    stand for raw text as the model's own tokens; `prompt` is then empty. `choices` answers are
+    generated side by side. `thinking_budget` is the most tokens of thinking. `top_logprobs` None:
+    no log-probabilities; 0: of the chosen tokens; n: of the n likeliest too. `adapter` names a
+    served adapter; None is the model itself. `continue_final_message`: the last turn is the
+    beginning of the answer, which goes on within it, without thinking. `echo`: a raw prompt is said
+    again before its answer, with its log-probabilities where those are wanted.
     """
 
     prompt: tuple[Message, ...] | str
+    token_ids: tuple[int, ...] = ()
     sampling: Sampling = Sampling()
     choices: int = 1
     enable_thinking: bool | None = None
@@ -136,6 +139,11 @@ class GenerationRequest:
     top_logprobs: int | None = None
     adapter: str | None = None
     continue_final_message: bool = False
+    echo: bool = False
+
+    @property
+    def raw(self) -> bool:
+        return isinstance(self.prompt, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +188,12 @@ class Admitted:
 class TokenLogprob:
     """Natural logarithm of a token's probability before any sampling parameter was applied.
 
-    `bytes` are UTF-8, perhaps of a part of a character; `text` is their best reading.
+    `bytes` are UTF-8, perhaps of a part of a character; `text` is their best reading. The first
+    token of a prompt has nothing before it, so its `logprob` is None.
     """
 
     text: str
-    logprob: float
+    logprob: float | None
     bytes: tuple[int, ...] = ()
     top: tuple[TokenLogprob, ...] = ()
 

@@ -1,12 +1,13 @@
 """An OpenAI-compatible server with exact tokens and exact faults, on a real loopback socket.
 
 What it does is chosen by the last user message (or the raw prompt, or what a page has fenced in
-it): one of the words of `tests.scripted_answers`, or
+it; token ids are said): one of the words of `tests.scripted_answers`, or
 
     refuse N       answers with status N in OpenAI's envelope
     refuse N JSON  … with this body
     long           refused as context_length_exceeded, with the numbers
     page           a page for people, with status 200
+    late           refused in the stream, as vLLM refuses a form
     endless        counts, fifty numbers a second, until the client leaves
 """
 
@@ -76,6 +77,8 @@ class ScriptedEngine:
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _refusal(401, "wrong key")
         prompt = body.get("prompt") or body["messages"][-1]["content"]
+        if isinstance(prompt, list):
+            prompt = "say " + " ".join(map(str, prompt))
         if fenced := FENCED.search(prompt):
             prompt = fenced["inside"]
         word, _, rest = prompt.partition(" ")
@@ -137,6 +140,8 @@ class ScriptedEngine:
             yield b"data: {not json\n\n"
         if word == "error":
             yield b'data: {"error": {"message": "out of memory"}}\n\n'
+        if word == "late":
+            yield b'data: {"error": {"message": "Grammar error", "param": null, "code": 400}}\n\n'
         for piece in end(word, rest, body):
             yield piece
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from fastapi import APIRouter, Depends, Request
@@ -12,10 +13,11 @@ from appliance.api.errors import envelope
 from appliance.api.openai_answers import ChatWire, CompletionWire
 from appliance.api.openai_schemas import ChatCompletionRequest, CompletionRequest
 from appliance.api.parts import ApiParts
+from appliance.api.several import Run, side_by_side
 from appliance.api.streams import while_connected
 from appliance.api.waiting import streamed
 from appliance.api.whole import whole
-from appliance.domain import Admitted
+from appliance.domain import Admitted, Event
 from appliance.gateway.context import Origin
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import Caller
@@ -35,7 +37,7 @@ def router(parts: ApiParts) -> APIRouter:
     async def completions(
         body: CompletionRequest, request: Request, caller: Caller = Depends(parts.identify)
     ) -> Response:
-        """Continue a text as it is, without chat template."""
+        """Continue a text as it is, without chat template; or several, side by side."""
         return await _answer(parts, body, CompletionWire, request, caller)
 
     return routes
@@ -49,24 +51,40 @@ async def _answer(
     caller: Caller,
 ) -> Response:
     adapter = parts.check_model(body.model)
-    wish = body.generation_request(adapter)
+    wishes = body.generation_requests(adapter)
+    choices = sum(wish.choices for wish in wishes)
     request_id = record_of(request).id
-    events = parts.gateway.run(
-        wish,
-        caller,
-        request_id=request_id,
-        use_cache=may_use_cache(request),
-        origin=Origin(dialect="openai"),
-    )
+    runs = [
+        partial(
+            parts.gateway.run,
+            wish,
+            caller,
+            request_id=request_id,
+            use_cache=may_use_cache(request),
+            origin=Origin(dialect="openai"),
+        )
+        for wish in wishes
+    ]
+    events = runs[0]() if len(runs) == 1 else _several(parts, runs, wishes[0].choices, caller)
     if not body.stream:
-        answer = await while_connected(request, whole(events, wish.choices))
+        answer = await while_connected(request, whole(events, choices))
         model = adapter or answer.admitted.model
-        said = wire(request_id, model, choices=wish.choices).whole(answer)
+        said = wire(request_id, model, choices=choices).whole(answer)
         return JSONResponse(said, headers=cache_header(answer.admitted))
 
     def encoder(first: Admitted) -> ChatWire | CompletionWire:
         model = adapter or first.model
-        return wire(request_id, model, choices=wish.choices, include_usage=body.include_usage)
+        return wire(request_id, model, choices=choices, include_usage=body.include_usage)
 
     place = partial(parts.gateway.place, request_id, caller)
     return await streamed(request, events, encoder, envelope, place)
+
+
+def _several(
+    parts: ApiParts, runs: Sequence[Run], choices: int, caller: Caller
+) -> AsyncGenerator[Event, None]:
+    """As many at once as the engine serves and the caller's key allows."""
+    facts = parts.engine.status.facts
+    places = facts.max_concurrency // choices if facts else 1
+    at_once = min(places, caller.parallel or places)
+    return side_by_side(runs, choices=choices, at_once=max(1, at_once))

@@ -22,9 +22,16 @@ def completion_logprobs(tokens: Iterable[TokenLogprob], offset: int = 0) -> dict
     return {
         "tokens": [each.text for each in tokens],
         "token_logprobs": [each.logprob for each in tokens],
-        "top_logprobs": [{top.text: top.logprob for top in each.top} for each in tokens],
+        "top_logprobs": [_by_text(each) for each in tokens],
         "text_offset": offsets,
     }
+
+
+def _by_text(token: TokenLogprob) -> dict[str, float | None] | None:
+    """Of the first token of a prompt none."""
+    if token.logprob is None:
+        return None
+    return {top.text: top.logprob for top in token.top}
 
 
 def _all(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ refused by the engine.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from appliance.api.formats import FormatFields
 from appliance.api.openai_messages import ChatMessage
@@ -47,9 +47,19 @@ COMPLETION_EXAMPLE: dict[str, Any] = {
     "prompt": "Once upon a time",
     "max_tokens": 40,
 }
+SEVERAL_EXAMPLE: dict[str, Any] = {
+    "model": "auto",
+    "prompt": ["The sea is", "The sky is"],
+    "max_tokens": 1,
+    "echo": True,
+}
 MODEL = Field(None, description="A name from /v1/models, or auto.")
 MAX_CHOICES = 16
+MAX_PROMPTS = 128
 MAX_TOP_LOGPROBS = 20
+Text = Annotated[str, Field(min_length=1)]
+Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Several = Annotated[list[Text] | list[Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
 class StreamOptions(BaseModel):
@@ -97,9 +107,9 @@ class ChatCompletionRequest(OpenAIFields, ToolFields, ThinkingFields):
             raise ValueError("needs logprobs to be true")
         return number
 
-    def generation_request(self, adapter: str | None = None) -> GenerationRequest:
+    def generation_requests(self, adapter: str | None = None) -> list[GenerationRequest]:
         switches = self.chat_template_kwargs
-        return GenerationRequest(
+        request = GenerationRequest(
             prompt=tuple(message.message() for message in self.messages),
             sampling=self.sampling(max_tokens=self.max_completion_tokens or self.max_tokens),
             choices=self.n or 1,
@@ -112,41 +122,42 @@ class ChatCompletionRequest(OpenAIFields, ToolFields, ThinkingFields):
             top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             adapter=adapter,
         )
+        return [request]
 
 
 class CompletionRequest(OpenAIFields):
-    model_config = ConfigDict(json_schema_extra={"examples": [COMPLETION_EXAMPLE]})
+    """Each of several prompts is a generation of its own, with a row and a place in the queue."""
 
-    prompt: str
+    model_config = ConfigDict(json_schema_extra={"examples": [COMPLETION_EXAMPLE, SEVERAL_EXAMPLE]})
+
+    prompt: Text | Tokens | Several = Field(
+        description="A text or a list of token ids, or a list of such prompts."
+    )
     max_tokens: int | None = Field(16, ge=1, description="Most tokens of the answer.")
     logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
-    echo: Literal[False] | None = None
+    echo: bool | None = Field(
+        None, description="Say the prompt again before its answer, with its logprobs if asked for."
+    )
     best_of: Literal[1] | None = None
     suffix: None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_prompt(cls, values: Any) -> Any:
-        """A list with one prompt is what some clients send for one prompt."""
-        if isinstance(values, dict):
-            prompt = values.get("prompt")
-            if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
-                return {**values, "prompt": prompt[0]}
-        return values
+    def generation_requests(self, adapter: str | None = None) -> list[GenerationRequest]:
+        """One for each prompt."""
+        return [
+            GenerationRequest(
+                prompt=prompt if isinstance(prompt, str) else "",
+                token_ids=() if isinstance(prompt, str) else tuple(prompt),
+                sampling=self.sampling(),
+                choices=self.n or 1,
+                constraint=self.constraint(),
+                top_logprobs=self.logprobs,
+                adapter=adapter,
+                echo=bool(self.echo),
+            )
+            for prompt in self._prompts()
+        ]
 
-    @field_validator("prompt")
-    @classmethod
-    def _not_empty(cls, value: str) -> str:
-        if not value:
-            raise ValueError("the prompt is empty")
-        return value
-
-    def generation_request(self, adapter: str | None = None) -> GenerationRequest:
-        return GenerationRequest(
-            prompt=self.prompt,
-            sampling=self.sampling(),
-            choices=self.n or 1,
-            constraint=self.constraint(),
-            top_logprobs=self.logprobs,
-            adapter=adapter,
-        )
+    def _prompts(self) -> list[str | list[int]]:
+        given: Any = self.prompt
+        several = isinstance(given, list) and not isinstance(given[0], int)
+        return given if several else [given]

@@ -6,7 +6,7 @@ closes the connection, which cancels the work in the engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -78,10 +78,17 @@ class EngineClient:
                 "POST", endpoint.url + path, json=body, headers=_headers(endpoint, span_id)
             ) as response:
                 await _check_stream(response, request)
-                accepted = True
-                yield Accepted(response.headers.get(ID_HEADER))
+                taken = Accepted(response.headers.get(ID_HEADER))
+                if not _may_be_late(request):
+                    accepted = True
+                    yield taken
                 async for data in response.aiter_bytes():
-                    for event in reader.feed(data):
+                    if accepted:
+                        events: Iterable[EngineEvent] = reader.feed(data)
+                    else:
+                        events, accepted = _first(reader, data, request), True
+                        yield taken
+                    for event in events:
                         yield event
                     if reader.done:
                         break
@@ -137,6 +144,21 @@ def _headers(endpoint: Endpoint, span_id: str | None = None) -> dict[str, str]:
     if (parent := context.traceparent(span_id)) is not None:
         headers["traceparent"] = parent
     return headers
+
+
+def _may_be_late(request: GenerationRequest) -> bool:
+    """Whether an engine may find only after its 200 that it cannot hold the form."""
+    return request.constraint is not None or bool(request.tools)
+
+
+def _first(reader: WireReader, data: bytes, request: GenerationRequest) -> list[EngineEvent]:
+    """What the first bytes say. Raises a refusal that names the form."""
+    try:
+        return list(reader.feed(data))
+    except InvalidRequest as error:
+        if error.param is None and request.constraint is not None:
+            error.param = request.constraint.field
+        raise
 
 
 async def _check_stream(response: httpx2.Response, request: GenerationRequest) -> None:

@@ -38,6 +38,7 @@ CAPABILITIES = (
     "stop",
     "logprobs",
     "top_logprobs",
+    "prompt_logprobs",
     "json_object",
     "json_schema",
     "regex",

@@ -33,16 +33,22 @@ def path_and_body(model: str, request: GenerationRequest) -> tuple[str, Fields]:
     if request.choices > 1:
         body["n"] = request.choices
     if isinstance(request.prompt, str):
-        body["prompt"] = request.prompt
-        if request.top_logprobs is not None:
-            body["logprobs"] = request.top_logprobs
-        return "/completions", body
+        return "/completions", body | _raw(request)
     body["messages"] = [_turn(message) for message in request.prompt]
     if request.continue_final_message:
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     if request.top_logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     return "/chat/completions", body | _tools(request)
+
+
+def _raw(request: GenerationRequest) -> Fields:
+    fields: Fields = {"prompt": list(request.token_ids) or request.prompt}
+    if request.echo:
+        fields["echo"] = True
+    if request.top_logprobs is not None:
+        fields["logprobs"] = request.top_logprobs
+    return fields
 
 
 def _sampling(sampling: Sampling) -> Fields:

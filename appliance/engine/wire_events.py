@@ -22,6 +22,7 @@ from appliance.domain import (
 )
 from appliance.engine.wire_calls import CallsReader
 from appliance.engine.wire_logprobs import read_logprobs
+from appliance.engine.wire_refusal import CALLERS_FAULT, meaning
 from appliance.errors import EngineFailed
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -65,7 +66,8 @@ class WireReader:
         self._finished: dict[int, FinishReason] = {}
 
     def feed(self, data: bytes) -> Iterator[Delta | ChoiceFinished]:
-        """What the next bytes say. Raises EngineFailed for an error and for what is not SSE."""
+        """What the next bytes say. Raises EngineFailed for an error and for what is not SSE,
+        InvalidRequest where the engine says that the fault is the caller's."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_LINE_BYTES:
             raise nonsense(b"a line without an end")
@@ -131,6 +133,9 @@ def nonsense(what: bytes) -> EngineFailed:
 
 
 def _fail(error: object) -> NoReturn:
+    """vLLM compiles a form after its 200, and says in the stream that it cannot."""
+    if isinstance(error, dict) and error.get("code") in CALLERS_FAULT:
+        raise meaning(error["code"], error)
     message = error.get("message") if isinstance(error, dict) else error
     raise EngineFailed("The engine failed: %(reason)s", reason=str(message))
 

@@ -18,11 +18,14 @@ def read_logprobs(raw: dict[str, Any] | None) -> tuple[TokenLogprob, ...]:
     likeliest = raw.get("top_logprobs") or [None] * len(raw["tokens"])
     rows = zip(raw["tokens"], raw["token_logprobs"], likeliest, strict=False)
     return tuple(
-        TokenLogprob(text, float(logprob), _utf8(text), _by_text(top or {}))
-        for text, logprob, top in rows
         # The first token of an echoed prompt has none.
-        if logprob is not None
+        TokenLogprob(text, _number(logprob), _utf8(text), _by_text(top or {}))
+        for text, logprob, top in rows
     )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _token(raw: dict[str, Any]) -> TokenLogprob:

@@ -20,12 +20,18 @@ from appliance.errors import (
 RETRY_SECONDS = 5.0
 SHOWN_CHARACTERS = 300
 _SCHEMA = "response_format"
-_CALLERS_FAULT = (400, 409, 413, 422)
+CALLERS_FAULT = (400, 409, 413, 422)
+# What vLLM calls a prompt that is too long.
+_VLLMS_PROMPT = "input_tokens"
 
 
 def refusal(status: int, body: bytes) -> ApplianceError:
     """What an answer with a status other than 2xx means."""
-    error = _error_of(body)
+    return meaning(status, _error_of(body))
+
+
+def meaning(status: int, error: dict[str, Any]) -> ApplianceError:
+    """What OpenAI's error object means beside this status."""
     message = str(error.get("message") or error.get("detail") or f"status {status}")
     message = message[:SHOWN_CHARACTERS]
     if status in (401, 403):
@@ -34,9 +40,20 @@ def refusal(status: int, body: bytes) -> ApplianceError:
         return EngineUnavailable("%(reason)s", reason=message, retry_after=RETRY_SECONDS)
     if status == 404:
         return _not_there(error, message)
-    if status not in _CALLERS_FAULT:
+    if status not in CALLERS_FAULT:
         return EngineFailed("The engine failed: %(reason)s", reason=message)
     return _invalid(error, message)
+
+
+def too_long(param: str | None, prompt_tokens: Any, max_tokens: Any, limit: Any) -> ContextExceeded:
+    return ContextExceeded(
+        "The prompt has %(prompt_tokens)s tokens and the answer may take %(max_tokens)s, "
+        "but together they may be at most %(limit)s. Shorten the prompt or ask for less.",
+        param=param,
+        prompt_tokens=prompt_tokens,
+        max_tokens=max_tokens,
+        limit=limit,
+    )
 
 
 def as_asked(error: ApplianceError, constraint: Constraint | None) -> ApplianceError:
@@ -70,13 +87,9 @@ def _invalid(error: dict[str, Any], message: str) -> InvalidRequest:
     code = str(error.get("code"))
     param = str(error["param"]) if error.get("param") else None
     if code == ContextExceeded.code and "limit" in error:
-        return ContextExceeded(
-            "The prompt has %(prompt_tokens)s tokens and the answer may take %(max_tokens)s, "
-            "but together they may be at most %(limit)s. Shorten the prompt or ask for less.",
-            param=param,
-            prompt_tokens=error.get("prompt_tokens"),
-            max_tokens=error.get("max_tokens"),
-            limit=error["limit"],
-        )
+        told = (error.get("prompt_tokens"), error.get("max_tokens"), error["limit"])
+        return too_long(param, *told)
+    if param == _VLLMS_PROMPT:
+        return ContextExceeded("%(reason)s", reason=message)
     kinds = {ContextExceeded.code: ContextExceeded, UnsupportedParameter.code: UnsupportedParameter}
     return kinds.get(code, InvalidRequest)("%(reason)s", reason=message, param=param)

@@ -121,6 +121,9 @@ def parameters(request: GenerationRequest, facts: EngineFacts | None = None) -> 
         "constraint": request.constraint.kind if request.constraint else None,
         "top_logprobs": request.top_logprobs,
         "adapter": request.adapter,
+        "echo": request.echo or None,
+        # The input is then a JSON list of them.
+        "token_ids": bool(request.token_ids) or None,
     }
     if request.tools:
         choice = request.tool_choice
@@ -135,13 +138,15 @@ def defaults(request: GenerationRequest, facts: EngineFacts | None) -> Mapping[s
     if facts is None:
         return {}
     thinks = facts.thinking and request.enable_thinking is not False
-    if thinks and not isinstance(request.prompt, str) and facts.thinking_sampling:
+    if thinks and not request.raw and facts.thinking_sampling:
         return facts.thinking_sampling
     return facts.default_sampling
 
 
 def written_input(request: GenerationRequest) -> list[dict[str, Any]] | str:
     """The prompt as it stands in the ledger; `read_input` is the way back."""
+    if request.token_ids:
+        return json.dumps(request.token_ids)
     if isinstance(request.prompt, str):
         return request.prompt
     return [_written(message) for message in request.prompt]
@@ -153,6 +158,11 @@ def read_input(recorded: Any) -> tuple[Message, ...]:
         return (Message("user", recorded),) if recorded else ()
     calls = [{"tool_calls": read_calls(turn.get("tool_calls", ()))} for turn in recorded]
     return tuple(Message(**turn | own) for turn, own in zip(recorded, calls, strict=True))
+
+
+def read_token_ids(record: GenerationRecord) -> tuple[int, ...]:
+    """Of a recorded prompt that was given so."""
+    return tuple(json.loads(record.input)) if record.parameters.get("token_ids") else ()
 
 
 def read_calls(recorded: Sequence[dict[str, Any]]) -> tuple[ToolCall, ...]:

@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager
 
 from appliance.engine.status import Engine
 from appliance.gateway.asked import Asked
-from appliance.gateway.bookkeeping import input_bytes
+from appliance.gateway.bookkeeping import BYTES_PER_TOKEN, input_bytes
 from appliance.gateway.limits import RateLimits, Reservation
 from appliance.gateway.permissions import check_permitted
 from appliance.gateway.revocation import Interrupt, Revocations
 
-# Only a reservation is made from these: what is counted in the end is what the engine has counted.
-BYTES_PER_TOKEN = 4
+# Only a reservation is made from it: what is counted in the end is what the engine has counted.
 UNSAID_ANSWER_TOKENS = 256
 
 

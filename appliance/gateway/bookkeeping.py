@@ -14,6 +14,9 @@ from appliance.gateway.work import Placed
 from appliance.ledger.recorder import Recorder
 from appliance.observability import context
 
+# About, where nothing has been counted yet.
+BYTES_PER_TOKEN = 4
+
 
 class Bookkeeping:
     """Tells the recorder of each generation what is known of it. Stateless but for its parts."""
@@ -88,7 +91,7 @@ def _by_engine(request: GenerationRequest, facts: EngineFacts | None) -> dict[st
 def input_bytes(request: GenerationRequest) -> int:
     """Of the texts themselves, without the names of roles."""
     if isinstance(request.prompt, str):
-        return _bytes(request.prompt)
+        return _bytes(request.prompt) + BYTES_PER_TOKEN * len(request.token_ids)
     texts = (
         [turn.content, turn.reasoning or "", *(call.arguments for call in turn.tool_calls)]
         for turn in request.prompt

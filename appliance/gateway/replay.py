@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.domain import Constraint, GenerationRequest, Sampling
 from appliance.errors import InvalidRequest
-from appliance.gateway.account import read_input
+from appliance.gateway.account import read_input, read_token_ids
 from appliance.ledger.tables import GenerationRecord
 
 _SAMPLING = frozenset(field.name for field in fields(Sampling))
@@ -43,14 +43,18 @@ def again(record: GenerationRecord, changes: Changes) -> GenerationRequest:
             "run again as it was."
         )
     thinking = kept.get("enable_thinking") if changes.thinking is None else changes.thinking
+    prompt = record.input if isinstance(record.input, str) else read_input(record.input)
+    token_ids = read_token_ids(record)
     return GenerationRequest(
-        prompt=record.input if isinstance(record.input, str) else read_input(record.input),
+        prompt="" if token_ids else prompt,
+        token_ids=token_ids,
         sampling=_sampling(record, changes),
         choices=kept.get("n", 1),
         enable_thinking=thinking,
         thinking_budget=None if changes.thinking is False else kept.get("thinking_budget"),
         constraint=Constraint("json_object") if "constraint" in kept else None,
         adapter=None if changes.url else changes.model or kept.get("adapter"),
+        echo=kept.get("echo", False),
     )
 
 

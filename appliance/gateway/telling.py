@@ -17,7 +17,7 @@ def seen(asked: Asked, facts: EngineFacts | None) -> GenerationSeen:
     endpoint, timings = begun.endpoint if begun else None, account.timings()
     return GenerationSeen(
         id=asked.id,
-        operation="text_completion" if isinstance(request.prompt, str) else "chat",
+        operation="text_completion" if request.raw else "chat",
         model=begun.model if begun else facts.model if facts else "",
         provider=facts.backend if facts else "",
         sampling=request.sampling,

@@ -15,6 +15,7 @@ from appliance.domain import ChoiceFinished, Delta, GenerationRequest
 from appliance.engine.client import Accepted, Completed, EngineClient
 from appliance.engine.config import Endpoint, EngineFacts
 from appliance.engine.status import Engine, check_available
+from appliance.engine.vllm_request import as_vllm_takes_it
 from appliance.gateway.queue import Queue
 
 
@@ -84,8 +85,11 @@ class Workshop:
         async with place as ahead, self._engine.lease() as endpoint:
             yield Placed((time.perf_counter() - started) * 1000, ahead)
             model = request.adapter or endpoint.model
-            request = with_seed(request, self._engine.status.facts)
+            facts = self._engine.status.facts
+            request = with_seed(request, facts)
             seed = request.sampling.seed
+            if facts is not None and facts.backend == "vllm":
+                request = await as_vllm_takes_it(self._client, endpoint, request, facts)
             async with aclosing(self._client.stream(endpoint, request, span_id)) as events:
                 async for event in events:
                     if isinstance(event, Accepted):

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.gateway.account import read_token_ids
 from appliance.ledger.tables import GenerationRecord
 
 PLAIN = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "presence_penalty",
-    "frequency_penalty", "repetition_penalty", "logit_bias", "stop", "n", "thinking_budget",
+    "frequency_penalty", "repetition_penalty", "logit_bias", "stop", "n", "thinking_budget", "echo",
 )  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def body(record: GenerationRecord) -> dict[str, Any]:
     kept = record.parameters
     asked: dict[str, Any] = {"model": kept.get("adapter", "auto")}
     if isinstance(record.input, str):
-        asked["prompt"] = record.input
+        asked["prompt"] = list(read_token_ids(record)) or record.input
     else:
         asked["messages"] = messages(record.input)
     asked |= {name: kept[name] for name in PLAIN if name in kept}

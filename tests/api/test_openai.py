@@ -111,6 +111,64 @@ def test_completions_continue_a_text(sdk: openai.OpenAI, house: ScriptedApplianc
     assert "".join(chunk.choices[0].text for chunk in stream) == "a b "
 
 
+def test_several_prompts_are_answered_side_by_side(
+    sdk: openai.OpenAI, house: ScriptedAppliance
+) -> None:
+    before = house.mark()
+    prompts = ["say a", "say b b", "say c", "say d", "say e", "say f"]
+    answer = sdk.completions.create(model="auto", prompt=prompts, n=2)
+    texts = [choice.text for choice in answer.choices]
+    assert texts == ["a ", "a ", "b b ", "b b ", "c ", "c ", "d ", "d ", "e ", "e ", "f ", "f "]
+    assert [choice.index for choice in answer.choices] == list(range(12))
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (42, 14)
+    rows = house.rows("/v1/completions", after=before, count=6)
+    assert len({request.id for request, _ in rows}) == 1
+    assert sorted(str(generation.input) for _, generation in rows if generation) == sorted(prompts)
+
+
+def test_several_prompts_in_a_stream(sdk: openai.OpenAI) -> None:
+    texts = ["", "", ""]
+    prompts = ["say a b", "say c", "say d"]
+    for chunk in sdk.completions.create(model="auto", prompt=prompts, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.text
+    assert texts == ["a b ", "c ", "d "]
+
+
+def test_token_ids_and_echo_reach_the_engine(sdk: openai.OpenAI, house: ScriptedAppliance) -> None:
+    answer = sdk.completions.create(model="auto", prompt=[[5, 6], [7]], echo=True, logprobs=1)
+    assert [choice.text for choice in answer.choices] == ["5 6 ", "7 "]
+    sent = [body for body in house.engine.bodies[-2:] if body["echo"] and body["logprobs"] == 1]
+    assert sorted(body["prompt"] for body in sent) == [[5, 6], [7]]
+
+
+def test_one_refused_prompt_refuses_all(client: httpx2.Client, house: ScriptedAppliance) -> None:
+    house.engine.left.clear()
+    body = {"prompt": ["wait", "refuse 400"]}
+    answer = client.post("/v1/completions", json=body)
+    assert answer.status_code == 400
+    assert "refused with 400" in answer.text
+    assert house.engine.left.wait(20)
+
+
+def test_a_stream_ends_where_one_of_its_prompts_breaks(client: httpx2.Client) -> None:
+    body = {"prompt": ["say a", "die", "wait"], "stream": True}
+    answer = client.post("/v1/completions", json=body)
+    assert answer.status_code == 200
+    assert "stopped in the middle" in answer.text
+    assert "[DONE]" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "prompt", [None, "", [], [""], [[]], [[1], []], [1, "a"], [-1], ["a"] * 129]
+)
+def test_what_is_no_prompt_is_refused(client: httpx2.Client, prompt: Any) -> None:
+    answer = client.post("/v1/completions", json={"prompt": prompt})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith("prompt")
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "invalid_value"),
     ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role", "invalid_value"),

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from appliance.ledger.database import Database
 from appliance.ledger.tables import GenerationRecord
-from appliance.web.snippets import snippets
+from appliance.web.snippets import body, snippets
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
 from tests.scripted_engine import KEY, MODEL
 
@@ -81,6 +81,21 @@ def test_run_again_here_and_elsewhere(appliance: ScriptedAppliance) -> None:
     assert KEY not in json.dumps([row.model_dump(mode="json") for row in rows])
     for wrong in ({"temperature": 3}, {"url": "ftp://nowhere"}, {"colour": 1}):
         assert httpx2.post(address, json=wrong).status_code in (400, 422), wrong
+
+
+def test_a_prompt_of_token_ids_is_run_again_as_such(appliance: ScriptedAppliance) -> None:
+    before = appliance.mark()
+    prompts = [[5, 6], [7]]
+    wish = {"prompt": prompts, "echo": True, "max_tokens": 3}
+    answer = httpx2.post(f"{appliance.url}/v1/completions", json=wish, timeout=60)
+    appliance.rows("/v1/completions", after=before, count=2)
+    name = answer.headers["x-request-id"]
+    httpx2.post(f"{appliance.url}/admin/requests/{name}/replay", json={}, timeout=60)
+    sent = appliance.engine.bodies[-1]
+    assert sent["prompt"] in prompts
+    assert sent["echo"] is True
+    record = next(row for row in generations(appliance) if row.request_id == name)
+    assert json.dumps(body(record)["prompt"]) == record.input
 
 
 def test_a_copied_program_asks_the_same(appliance: ScriptedAppliance) -> None:

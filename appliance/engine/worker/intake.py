@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.domain import GenerationRequest, Message, NamedTool, Sampling, Tool
@@ -70,6 +70,7 @@ class Intake:
             form=wish.form,
             form_or_calls=wish.form_or_calls,
             call_form=wish.call_form,
+            echo=prompt if request.echo else "",
         )
 
     def render(
@@ -80,6 +81,9 @@ class Intake:
         add_generation_prompt: bool = True,
     ) -> str:
         """The request's text as the model sees it."""
+        if request.token_ids:
+            self._check_tokens("prompt", request.token_ids)
+            return self.tokenizer.decode(request.token_ids)
         if isinstance(request.prompt, str):
             return request.prompt
         if self.template is None:
@@ -118,7 +122,12 @@ class Intake:
                 n=request.choices,
                 most=self.facts.max_concurrency,
             )
-        asked = {"logprobs": request.top_logprobs is not None, "top_logprobs": request.top_logprobs}
+        scored = request.top_logprobs is not None
+        asked = {
+            "logprobs": scored,
+            "top_logprobs": request.top_logprobs,
+            "prompt_logprobs": scored and request.echo,
+        }
         for name, wanted in asked.items():
             if wanted and name not in self.backend.capabilities:
                 field = fields.get(name, name)
@@ -127,27 +136,32 @@ class Intake:
                     param=field,
                     parameter=field,
                 )
+        self._check_tokens("logit_bias", request.sampling.logit_bias or ())
+
+    def _check_tokens(self, field: str, tokens: Iterable[int]) -> None:
         size = self.tokenizer.vocabulary_size
-        for token in request.sampling.logit_bias or ():
+        for token in tokens:
             if not 0 <= token < size:
                 raise InvalidRequest(
-                    "logit_bias: %(token)s is no token of this model. Its ids are 0 to %(last)s.",
-                    param="logit_bias",
+                    "%(field)s: %(token)s is no token of this model. Its ids are 0 to %(last)s.",
+                    param=field,
+                    field=field,
                     token=token,
                     last=size - 1,
                 )
 
     def _thinks(self, request: GenerationRequest, prompt: str) -> bool:
         """Whether the answer will begin with thinking, or may."""
-        if isinstance(request.prompt, str) or self.template is None or not self.template.thinking:
+        if request.raw or self.template is None or not self.template.thinking:
             return False
         if request.continue_final_message:
             return False
         return not prompt.rstrip().endswith(CLOSE)
 
     async def _admit(self, request: GenerationRequest, prompt: str) -> tuple[list[int], int]:
-        raw = isinstance(request.prompt, str)
-        ids = await self.encode(prompt, add_special_tokens=raw)
+        raw, ids = request.raw, list(request.token_ids)
+        if not ids:
+            ids = await self.encode(prompt, add_special_tokens=raw)
         admission = Admission(self.facts.context_length, self.facts.kv_tokens)
         field = "prompt" if raw else "messages"
         return ids, admission.admit(len(ids), request.sampling.max_tokens, field)
@@ -163,7 +177,9 @@ class Intake:
         tools = offered_tools(request)
         many = request.parallel_tool_calls and not isinstance(request.tool_choice, NamedTool)
         return Answer(
-            TextDecoder(self.tokenizer.bytes),
+            TextDecoder(
+                self.tokenizer.bytes, goes_on=request.raw or request.continue_final_message
+            ),
             ReasoningSplitter(enabled=self._thinks(request, prompt), prompt=prompt),
             request.sampling.stop,
             ToolCallParser([tool.name for tool in tools], many=many) if tools else None,

@@ -49,7 +49,8 @@ class Job:
     """`max_tokens` is for each choice.
 
     `form` holds from the end of the thinking on; when `form_or_calls`, an answer that begins with
-    a tool call is left free of it. `call_form` holds from the beginning of a call on.
+    a tool call is left free of it. `call_form` holds from the beginning of a call on. `echo` is
+    said before each answer.
     """
 
     prompt: Sequence[int]
@@ -64,6 +65,11 @@ class Job:
     form: Form | None = None
     form_or_calls: bool = False
     call_form: ToolCalls | None = None
+    echo: str = ""
+
+    @property
+    def scores_prompt(self) -> bool:
+        return bool(self.echo) and self.top_logprobs is not None
 
     def usage(self) -> dict[str, object]:
         """OpenAI's object: tokens of the prompt once, of all choices together."""

@@ -50,15 +50,22 @@ async def chat_order(engine: Engine, body: bytes) -> Order:
 async def text_order(engine: Engine, body: bytes) -> Order:
     ask = parse(CompletionRequest, body)
     request = GenerationRequest(
-        prompt=ask.prompt,
+        prompt=ask.prompt if isinstance(ask.prompt, str) else "",
+        token_ids=() if isinstance(ask.prompt, str) else tuple(ask.prompt),
         sampling=ask.sampling(ask.max_tokens),
         choices=ask.n or 1,
         constraint=ask.constraint(),
         top_logprobs=ask.logprobs,
         adapter=_adapter(engine, ask),
+        echo=bool(ask.echo),
     )
     job = await engine.job(
-        request, {"constraint": ask.constraint_field, "top_logprobs": "logprobs"}
+        request,
+        {
+            "constraint": ask.constraint_field,
+            "top_logprobs": "logprobs",
+            "prompt_logprobs": "echo",
+        },
     )
     return Order(job, CompletionDialect(job.model), bool(ask.stream), ask.include_usage)
 

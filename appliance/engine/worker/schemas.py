@@ -16,6 +16,7 @@ MAX_TOP_LOGPROBS = 20
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 TopLogprobs = Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)]
+TokenId = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
@@ -141,7 +142,7 @@ _AS_NAMED = frozenset(Sampling.__dataclass_fields__) - {"max_tokens", "stop", "l
 
 
 class CompletionRequest(Generation):
-    prompt: str
-    echo: Literal[False] | None = None
+    prompt: str | list[TokenId]
+    echo: bool | None = None
     best_of: Literal[1] | None = None
     logprobs: TopLogprobs | None = None

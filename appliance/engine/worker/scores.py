@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from appliance.domain import TokenLogprob
@@ -38,7 +39,7 @@ class ScoreTrack:
     def generated(self, token: int, score: Scored, characters: int) -> None:
         """One token, and how many characters it completed."""
         begin, self._raw = self._raw, self._raw + characters
-        self._undecided.append(_Waiting(self._logprob(token, score), begin, self._raw))
+        self._undecided.append(_Waiting(_logprob(self._tokenizer, token, score), begin, self._raw))
 
     def grew(self, characters: int) -> None:
         """The last tokens' character will never be whole and is shown as U+FFFD."""
@@ -63,12 +64,25 @@ class ScoreTrack:
             seen.append(self._content.popleft().logprob)
         return tuple(seen)
 
-    def _logprob(self, token: int, score: Scored) -> TokenLogprob:
-        top = tuple(self._named(other, value) for other, value in score.top)
-        own = self._named(token, score.logprob)
-        return TokenLogprob(own.text, own.logprob, own.bytes, top)
 
-    def _named(self, token: int, logprob: float) -> TokenLogprob:
-        spelt = self._tokenizer.spell(token)
-        text = spelt.decode(errors="replace")
-        return TokenLogprob(text, max(logprob, LEAST), tuple(spelt))
+def of_prompt(
+    tokenizer: TextTokenizer, prompt: Sequence[int], scores: Sequence[Scored]
+) -> Iterator[TokenLogprob]:
+    """`scores` has one for each token but the first."""
+    for token in prompt[:1]:
+        spelt = tokenizer.spell(token)
+        yield TokenLogprob(spelt.decode(errors="replace"), None, tuple(spelt))
+    for token, score in zip(prompt[1:], scores, strict=True):
+        yield _logprob(tokenizer, token, score)
+
+
+def _logprob(tokenizer: TextTokenizer, token: int, score: Scored) -> TokenLogprob:
+    top = tuple(_named(tokenizer, other, value) for other, value in score.top)
+    own = _named(tokenizer, token, score.logprob)
+    return TokenLogprob(own.text, own.logprob, own.bytes, top)
+
+
+def _named(tokenizer: TextTokenizer, token: int, logprob: float) -> TokenLogprob:
+    spelt = tokenizer.spell(token)
+    text = spelt.decode(errors="replace")
+    return TokenLogprob(text, max(logprob, LEAST), tuple(spelt))

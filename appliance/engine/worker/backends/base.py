@@ -40,7 +40,8 @@ class Ask:
     """What one stream wants. `sampling` has its seed unless the caller gave none.
 
     `form` holds from the first generated token on. `top_logprobs` None: no scores; n: the chosen
-    token's and the n likeliest's. `adapter` None: the model itself.
+    token's and the n likeliest's. `prompt_scores`: as many for the prompt too. `adapter` None: the
+    model itself.
     """
 
     prompt: Sequence[int]
@@ -48,6 +49,7 @@ class Ask:
     sampling: TokenSampling
     form: Form | None = None
     top_logprobs: int | None = None
+    prompt_scores: bool = False
     adapter: str | None = None
 
 
@@ -65,6 +67,8 @@ class TokenStream:
         self.ask = ask
         # Tokens of the prompt that were not computed again; set before the first step, by `push`.
         self.cached_tokens = 0
+        # One for each token of the prompt but the first, where asked for; set as early.
+        self.prompt_scores: Sequence[Scored] = ()
         self._tokens: list[int] = []
         self._scores: list[Scored] = []
         self._finish: Literal["stop", "length"] | None = None
@@ -104,8 +108,8 @@ class Backend(Protocol):
     """All methods are called on the event loop and return at once.
 
     `capabilities` names the sampling parameters (fields of TokenSampling) that it obeys, the
-    forms it can hold an answer to (`forms.CAPABILITY`), and `logprobs`, `top_logprobs` and
-    `adapters` where it has them; no request ever asks for the rest.
+    forms it can hold an answer to (`forms.CAPABILITY`), and `logprobs`, `top_logprobs`,
+    `prompt_logprobs` and `adapters` where it has them; no request ever asks for the rest.
     """
 
     capabilities: frozenset[str]

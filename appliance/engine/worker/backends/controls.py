@@ -18,13 +18,15 @@ class Controls:
     """`sampling` has its seed. The batching thread writes what follows `adapter`.
 
     `scores` gets one entry a generated token, before the token is delivered; who delivers takes
-    them out on the other side.
+    them out on the other side. `prompt_scores` gets one for each token of the prompt but the first;
+    None: nobody asks.
     """
 
     sampling: TokenSampling
     matcher: FormMatcher | None = None
     top_logprobs: int | None = None
     adapter: str | None = None
+    prompt_scores: list[Scored] | None = None
     cached_tokens: int = 0
     scores: deque[Scored] = field(default_factory=deque)
 

@@ -7,7 +7,7 @@ processors sort the whole vocabulary twice a step; `draw` does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +84,18 @@ def mark_choices(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
 
 def _remember(raw: torch.Tensor, chosen: torch.Tensor, asking: Sequence[Controls]) -> None:
     """Log-probabilities of the chosen tokens and of the likeliest ones, for those who asked."""
-    most = min(max(controls.top_logprobs or 0 for controls in asking), raw.shape[1])
-    values, tokens = raw.topk(most, dim=1)
-    of_chosen = raw.gather(1, chosen.unsqueeze(1)).squeeze(1).tolist()
+    most = max(controls.top_logprobs or 0 for controls in asking)
+    for controls, score in zip(asking, scored(raw, chosen, most), strict=True):
+        controls.scores.append(Scored(score.logprob, score.top[: controls.top_logprobs]))
+
+
+def scored(logprobs: torch.Tensor, chosen: torch.Tensor, most: int) -> Iterator[Scored]:
+    """Of `logprobs` [rows, vocabulary] the chosen one of each row, and the `most` likeliest."""
+    values, tokens = logprobs.topk(min(most, logprobs.shape[1]), dim=1)
+    of_chosen = logprobs.gather(1, chosen.unsqueeze(1)).squeeze(1).tolist()
     likeliest = zip(tokens.tolist(), values.tolist(), strict=True)
-    for controls, logprob, (ids, logprobs) in zip(asking, of_chosen, likeliest, strict=True):
-        top = list(zip(ids, logprobs, strict=True))[: controls.top_logprobs]
-        controls.scores.append(Scored(logprob, top))
+    for logprob, top in zip(of_chosen, likeliest, strict=True):
+        yield Scored(logprob, list(zip(*top, strict=True)))
 
 
 def _adjust(scores: torch.Tensor, row: Row) -> None:

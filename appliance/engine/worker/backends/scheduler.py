@@ -68,8 +68,11 @@ class TurnScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def _infer_request_tokens(self, state: Any, removed_from_waiting: set[str]) -> list[int]:
         """The library looks for shared pages here, and moves the request behind them."""
-        before = state.position_offset
+        before, shares = state.position_offset, self.cache.use_prefix_sharing
+        # What is to be scored has to be computed.
+        self.cache.use_prefix_sharing = shares and controls_of(state).prompt_scores is None
         tokens: list[int] = super()._infer_request_tokens(state, removed_from_waiting)
+        self.cache.use_prefix_sharing = shares
         if not state._true_initial_tokens:
             controls_of(state).cached_tokens += state.position_offset - before
         return tokens

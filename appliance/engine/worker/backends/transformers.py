@@ -1,9 +1,9 @@
 """transformers' continuous batching: CUDA, and the reference on a CPU.
 
-All contact with the library's moving parts is here and in `sampler`, `scheduler`, `adapters` and
-`weights`; the version is pinned, and the tests of this folder run against it. What its loop does
-not check is kept from it: `engine.Engine` admits only what fits, and values are in range before
-they come here.
+All contact with the library's moving parts is here and in `sampler`, `prompt_scores`, `scheduler`,
+`adapters` and `weights`; the version is pinned, and the tests of this folder run against it. What
+its loop does not check is kept from it: `engine.Engine` admits only what fits, and values are in
+range before they come here.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ from typing import Any, Literal
 import torch
 import transformers
 from transformers import ContinuousBatchingConfig, GenerationConfig
-from transformers.generation.continuous_batching.cb_logits_processors import (
-    ContinuousBatchingLogitsProcessorList,
-)
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 from transformers.generation.continuous_batching.scheduler import SCHEDULER_MAPPING
-from transformers.generation.logits_process import LogitsProcessorList
 
 from appliance.engine.worker.backends.adapters import Adapters
+from appliance.engine.worker.backends.attention import separate
 from appliance.engine.worker.backends.base import Ask, OnFatal, Step, TokenStream
 from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.grammar import GrammarCompiler
+from appliance.engine.worker.backends.prompt_scores import PromptScorer, WatchedProcessors
 from appliance.engine.worker.backends.pulse import Pulse
-from appliance.engine.worker.backends.sampler import FusedSampler
 from appliance.engine.worker.backends.scheduler import SCHEDULER, TurnScheduler
 from appliance.engine.worker.forms import CAPABILITY, Form
 from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS
@@ -99,6 +96,10 @@ class TransformersBackend:
             self.capabilities |= set(CAPABILITY.values())
         if adapters is not None:
             self.capabilities |= {"adapters"}
+        scorer = PromptScorer(model) if PromptScorer.can_watch(model) else None
+        if scorer is not None:
+            self.capabilities |= {"prompt_logprobs"}
+        separate(model)
         device = model.device.type
         self._scheduler = partial(
             TurnScheduler,
@@ -114,9 +115,7 @@ class TransformersBackend:
             generation_config=generation,
             continuous_batching_config=batching_config(kv_tokens, max_concurrency, device),
         )
-        processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([FusedSampler()]))
-        processors.tensors_required = 1
-        self._manager.logit_processor = processors
+        self._manager.logit_processor = WatchedProcessors(scorer)
 
     def warm_up(self) -> None:
         """Build the cache and run one step, so that memory runs out now rather than later."""
@@ -180,7 +179,11 @@ class TransformersBackend:
         if ask.form is not None and self._grammars is not None:
             matcher = self._grammars.matcher(ask.form)
         return Controls(
-            sampling=sampling, matcher=matcher, top_logprobs=ask.top_logprobs, adapter=ask.adapter
+            sampling=sampling,
+            matcher=matcher,
+            top_logprobs=ask.top_logprobs,
+            adapter=ask.adapter,
+            prompt_scores=[] if ask.prompt_scores else None,
         )
 
     def cancel(self, stream: TokenStream) -> None:
@@ -216,6 +219,7 @@ class TransformersBackend:
                 ended = bool(tokens) and tokens[-1] in self._end_tokens
                 finish = "stop" if ended else "length"
             stream.cached_tokens = controls.cached_tokens
+            stream.prompt_scores = controls.prompt_scores or ()
             scored = min(len(tokens), len(controls.scores))
             scores = [controls.scores.popleft() for _ in range(scored)]
             stream.push(Step(tokens, finish, scores))
