@@ -181,6 +181,7 @@ class PageRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.path, self.endpoint, self.name = path, endpoint, get_name(endpoint)
         self.methods, self.include_in_schema = set(options["methods"]), False
+        self.response_class = HTMLResponse  # the schema looks at it, even of what is not in it
         self.path_regex, self.path_format, self.param_convertors = compile_path(path)
         self._options: dict[str, Any] | None = options | {"include_in_schema": False}
 
