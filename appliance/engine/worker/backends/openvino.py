@@ -3,8 +3,8 @@
 All contact with the library is here, in `openvino_requests`, `openvino_pipeline` and
 `openvino_forms`. One thread owns the pipeline.
 The library holds Python's lock for a whole `step`, so the event loop gets its turns between
-steps: after each one the thread hands its tokens over and waits until the loop has had a few
-rounds, which is what a new connection needs to become a submitted request.
+steps: the thread hands tokens over, in a crowd not after each step (`pace`), and waits until the
+loop has had a few rounds, which is what a new connection needs to become a submitted request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import openvino_genai as genai
 
 from appliance.engine.worker.backends.base import OnFatal, TokenStream
 from appliance.engine.worker.backends.openvino_pipeline import OpenedModel
-from appliance.engine.worker.backends.openvino_requests import News, Requests
+from appliance.engine.worker.backends.openvino_requests import Requests
+from appliance.engine.worker.backends.pace import News, Pace
 from appliance.engine.worker.backends.pulse import Pulse
 from appliance.engine.worker.forms import CAPABILITY, Form
 from appliance.engine.worker.sampling import SAMPLING_PARAMETERS
@@ -40,6 +41,7 @@ class OpenVinoBackend:
         forms = frozenset(CAPABILITY.values()) if self._forms else frozenset[str]()
         self.capabilities = SAMPLING_PARAMETERS - {"logit_bias"} | forms | {"logprobs"}
         self._requests = Requests(model, set(end_tokens))
+        self._pace = Pace()
         self._working = False
         self.pulse = Pulse(lambda: self._working)
         self._orders: list[Callable[[], None]] = []
@@ -92,7 +94,9 @@ class OpenVinoBackend:
             # Half a second that nobody need wait for before the page says "ready".
             self._requests.finish_warm_up()
             while self._follow_orders():
-                self._hand_over(self._requests.step())
+                news = self._pace.ready(self._requests.step(), self._requests.running)
+                if news is not None:
+                    self._hand_over(news)
             self._requests.close()
         except Exception as error:
             # A closed loop means that the process is ending and nobody is left to tell.

@@ -14,7 +14,7 @@ import numpy as np
 import openvino
 import openvino_genai as genai
 
-from appliance.engine.worker.backends.base import Ask, Step, TokenStream
+from appliance.engine.worker.backends.base import Ask, TokenStream
 from appliance.engine.worker.backends.openvino_pipeline import (
     KV_BLOCK_TOKENS,
     TOKENS_PER_STEP,
@@ -29,6 +29,7 @@ from appliance.engine.worker.backends.openvino_prefill import (
     Turn,
 )
 from appliance.engine.worker.backends.openvino_running import Running
+from appliance.engine.worker.backends.pace import News
 from appliance.engine.worker.prefix_index import PrefixIndex
 from appliance.engine.worker.sampling import TokenSampling
 
@@ -37,9 +38,6 @@ _WARM_UP_TOKENS = 40
 _STEP_SECONDS = 0.18
 # How long a form that may not begin yet holds up a pipeline that has nothing else to do.
 _FORM_WAIT_SECONDS = 0.05
-
-# A text says why the request failed.
-News = list[tuple[TokenStream, Step | str]]
 
 
 class Requests:
@@ -70,6 +68,11 @@ class Requests:
     def kv_usage(self) -> float:
         """As of the last step, which the library tells in per cent. From any thread."""
         return self._pipeline.get_metrics().cache_usage / 100 if self._running else 0.0
+
+    @property
+    def running(self) -> int:
+        """Answers that are being generated."""
+        return len(self._running)
 
     def streams(self) -> Iterator[TokenStream]:
         yield from self._running
