@@ -48,7 +48,10 @@ def _examine(connection: Connection) -> Iterator[Told]:
         yield "bad", f"{lost} messages of chats have lost the ones before them. {RESTORE}"
     else:
         parts = connection.exec_driver_sql("SELECT count(*) FROM part").scalar_one()
-        yield "good", f"{parts} messages are kept, each once, and each chat is whole."
+        yield (
+            "good",
+            f"{parts} messages, tools and forms are kept, each once, and each chat is whole.",
+        )
     yield _search(connection)
     size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
     yield "good", f"{size / MEGABYTE:.0f} MB on the server. Copies are made with pg_dump."

@@ -16,15 +16,12 @@ from sqlmodel import Session, col, insert, select, update
 
 from appliance.domain import Timings, Usage
 from appliance.ledger import search
-from appliance.ledger.database import changed_rows
+from appliance.ledger.interrupted import mark_interrupted
 from appliance.ledger.masking import masked
 from appliance.ledger.recorded import Measured, Notes, counted, rounded
 from appliance.ledger.tables import GenerationStored, RequestRecord
-from appliance.ledger.tables_chat import ConversationMessage
-from appliance.ledger.turns import keep_input
+from appliance.ledger.turns import keep_input, keep_part
 from appliance.ledger.writer import Writer
-
-INTERRUPTED = "interrupted"
 
 # Built once; the values come with each execution, so that no request pays for making SQL.
 _OPEN_REQUEST = insert(RequestRecord)
@@ -97,9 +94,15 @@ class Recorder:
         engine: str,
         parameters: Mapping[str, Any],
         input: list[Any] | str | None,
+        tools: list[Any] | None = None,
+        form: Any = None,
         **notes: Unpack[Notes],
     ) -> None:
-        """The engine is about to be asked. `input` is None where content is not recorded."""
+        """The engine is about to be asked. `input` is None where content is not recorded.
+
+        `tools` are those offered, `form` is the schema, pattern or texts that the answer has to
+        obey; None where there are none, or content is not recorded.
+        """
         row = {
             "id": id,
             "request_id": request_id,
@@ -109,7 +112,7 @@ class Recorder:
             "parameters": dict(parameters),
             **notes,
         }
-        self._writer.submit(lambda session: _open_generation(session, row, input))
+        self._writer.submit(lambda session: _open_generation(session, row, input, tools, form))
 
     def close_generation(
         self,
@@ -145,18 +148,24 @@ class Recorder:
         To be called once, at the start, before the first request: it waits for the commit
         and raises what went wrong.
         """
-        return self._writer.schedule(_mark_interrupted).result()
+        return self._writer.schedule(mark_interrupted).result()
 
 
 def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
     session.connection().execute(opening, row)
 
 
-def _open_generation(session: Session, row: dict[str, Any], said: list[Any] | str | None) -> None:
+def _open_generation(
+    session: Session, row: dict[str, Any], said: list[Any] | str | None, tools: Any, form: Any
+) -> None:
     # In the writer's thread: masking and hashing a long chat must not hold up those who ask.
     said = masked(said)
-    turn_id = None if said is None else keep_input(session, said)
-    _insert(session, _OPEN_GENERATION, row | {"turn_id": turn_id})
+    kept = {
+        "turn_id": None if said is None else keep_input(session, said),
+        "tools_id": keep_part(session, masked(tools)),
+        "form_id": keep_part(session, masked(form)),
+    }
+    _insert(session, _OPEN_GENERATION, row | kept)
     note = {"row_id": row["request_id"], "log_content": "metadata" if said is None else "full"}
     session.connection().execute(_CHANGE_REQUEST, note)
     if said:
@@ -175,25 +184,3 @@ def _close_generation(session: Session, row: dict[str, Any]) -> None:
 def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
     if session.connection().execute(closing, row).rowcount == 0:
         raise LookupError("a row was to be closed whose opening was lost")
-
-
-def _mark_interrupted(session: Session) -> int:
-    requests = changed_rows(
-        session,
-        update(RequestRecord)
-        .where(col(RequestRecord.status).is_(None))
-        .values(status=500, error=INTERRUPTED),
-    )
-    changed_rows(
-        session,
-        update(GenerationStored)
-        .where(col(GenerationStored.finish_reason).is_(None))
-        .values(finish_reason=INTERRUPTED, error=INTERRUPTED),
-    )
-    changed_rows(
-        session,
-        update(ConversationMessage)
-        .where(col(ConversationMessage.status) == "streaming")
-        .values(status="failed", error=INTERRUPTED),
-    )
-    return requests

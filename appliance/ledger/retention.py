@@ -17,13 +17,13 @@ from sqlmodel import Session, col, select
 from appliance.ledger.database import Database
 from appliance.ledger.forget import forget_requests, forget_texts, scrub_file
 from appliance.ledger.tables import GenerationStored, RequestRecord
-from appliance.ledger.turns import prune, unneeded_turns
+from appliance.ledger.turns import prune, unneeded_parts, unneeded_turns
 from appliance.ledger.writer import Writer
 
 SWEEP_EVERY_SECONDS = 3600.0
 # Small enough that a sweep through years of rows never keeps a live request's row waiting.
 ROWS_AT_ONCE = 500
-TURNS_AT_ONCE = 5000
+SHARED_AT_ONCE = 5000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Retention:
             changed += await self._sweep_texts(now - timedelta(days=keep.content_days))
         if keep.bytes is not None:
             changed += await self._sweep_size(keep.bytes)
-        pruned = await self._sweep_turns()
+        pruned = await self._sweep_shared()
         if changed or pruned:
             await scrub_file(self._database, self._writer)
         return changed
@@ -91,11 +91,11 @@ class Retention:
             gone += deleted
         return gone
 
-    async def _sweep_turns(self) -> int:
-        """Messages whose requests were deleted by somebody else, such as by hand."""
+    async def _sweep_shared(self) -> int:
+        """What was shared by requests that somebody else deleted, such as by hand."""
         gone = 0
-        while found := await self._database.read(partial(unneeded_turns, limit=TURNS_AT_ONCE)):
-            pruned = await self._writer.execute(partial(prune, turn_ids=found))
+        while found := await self._database.read(partial(_unneeded, limit=SHARED_AT_ONCE)):
+            pruned = await self._writer.execute(partial(prune, **found))
             if not pruned:
                 break
             gone += pruned
@@ -128,6 +128,8 @@ def _with_texts(session: Session, since: datetime, before: datetime) -> list[tup
         GenerationStored.output,
         GenerationStored.reasoning,
         GenerationStored.tool_calls,
+        GenerationStored.tools_id,
+        GenerationStored.form_id,
     )
     texts = select(GenerationStored.id).where(
         GenerationStored.request_id == RequestRecord.id,
@@ -141,6 +143,14 @@ def _with_texts(session: Session, since: datetime, before: datetime) -> list[tup
         .limit(ROWS_AT_ONCE)
     )
     return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def _unneeded(session: Session, limit: int) -> dict[str, list[int]]:
+    """As `prune` takes it; turns first, for they keep their parts. Empty when there is nothing."""
+    if turns := unneeded_turns(session, limit):
+        return {"turn_ids": turns}
+    parts = unneeded_parts(session, limit)
+    return {"turn_ids": [], "part_ids": parts} if parts else {}
 
 
 def _used_bytes(session: Session) -> int:

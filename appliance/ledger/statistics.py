@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Select, func
 from sqlmodel import Session, col, select
 
-from appliance.ledger.recorder import INTERRUPTED
+from appliance.ledger.interrupted import INTERRUPTED
 from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.views import MinuteBucket, Totals
 

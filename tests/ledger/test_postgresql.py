@@ -79,6 +79,7 @@ async def test_rows_of_the_oldest_schema_are_read_and_found(empty: str) -> None:
     assert old is not None
     assert old.generation is not None
     assert old.generation.input == [{"role": "user", "content": "Hi"}]
+    assert (old.generation.tools, old.generation.form) == (None, None)
     assert key.is_admin
 
 

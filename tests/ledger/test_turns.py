@@ -62,6 +62,21 @@ async def test_a_message_that_is_said_in_two_chats_is_one_part(ledger: Ledger) -
     assert (count(ledger, "part"), count(ledger, "turn")) == (3, 5)
 
 
+async def test_tools_and_forms_are_stored_once_however_often_they_are_sent(ledger: Ledger) -> None:
+    tools = [{"name": f"tool_{n}", "description": "what it does " * 80} for n in range(20)]
+    form = {"type": "object", "properties": {"名": {"type": "string"}}}
+    asked = [ledger.record(asked={"tools": tools, "form": form}) for _ in range(30)]
+    ledger.record(asked={"form": "[a-z]+"})
+    await ledger.writer.drained()
+
+    assert count(ledger, "part") == 1 + 3
+    assert bytes_of_parts(ledger) < 30_000
+    detail = await ledger.queries.request(asked[-1], owner=None)
+    assert detail is not None
+    assert detail.generation is not None
+    assert (detail.generation.tools, detail.generation.form) == (tools, form)
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -91,6 +106,7 @@ async def test_a_row_of_the_view_reads_like_any_other_in_plain_sql(ledger: Ledge
 async def test_what_is_deleted_by_hand_leaves_turns_that_the_sweep_finds(ledger: Ledger) -> None:
     kept = ledger.record(asked={"input": chat(2)})
     ledger.record(asked={"input": chat(5)})
+    ledger.record(asked={"input": chat(2), "tools": [{"name": "look"}], "form": "a*"})
     await ledger.writer.drained()
     ledger.sql(f"delete from request where id <> '{kept}'")
 

@@ -4,4 +4,4 @@
 holds it equal to the newest file in `versions/`.
 """
 
-HEAD = "0009"
+HEAD = "0010"
