@@ -119,7 +119,7 @@ def _parts(ledger: sqlite3.Connection) -> Finding:
         return Finding("bad", f"{lost} messages of chats have lost the ones before them. {RESTORE}")
     (parts,) = ledger.execute("SELECT count(*) FROM part").fetchone()
     return Finding(
-        "good", f"{parts} messages, tools and forms are kept, each once, and each chat is whole."
+        "good", f"{parts} messages and tools are kept, each once, and each chat is whole."
     )
 
 

@@ -50,7 +50,7 @@ def _examine(connection: Connection) -> Iterator[Told]:
         parts = connection.exec_driver_sql("SELECT count(*) FROM part").scalar_one()
         yield (
             "good",
-            f"{parts} messages, tools and forms are kept, each once, and each chat is whole.",
+            f"{parts} messages and tools are kept, each once, and each chat is whole.",
         )
     yield _search(connection)
     size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()

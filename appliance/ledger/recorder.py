@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Unpack
 
-from sqlalchemy import Insert, Update, bindparam
-from sqlmodel import Session, col, insert, select, update
+from sqlalchemy import Insert, bindparam
+from sqlmodel import Session, col, insert, update
 
 from appliance.domain import Timings, Usage
 from appliance.ledger import search
@@ -27,10 +27,12 @@ from appliance.ledger.writer import Writer
 _OPEN_REQUEST = insert(RequestRecord)
 _CHANGE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
 _OPEN_GENERATION = insert(GenerationStored)
-_REQUEST_OF = select(GenerationStored.request_id).where(
-    col(GenerationStored.id) == bindparam("row_id")
+_CLOSE_GENERATION = (
+    update(GenerationStored)
+    .where(col(GenerationStored.id) == bindparam("row_id"))
+    .returning(col(GenerationStored.request_id))
 )
-_CLOSE_GENERATION = update(GenerationStored).where(col(GenerationStored.id) == bindparam("row_id"))
+NEVER_OPENED = "a row was to be closed whose opening was lost"
 
 
 class Recorder:
@@ -82,7 +84,7 @@ class Recorder:
             "key_name": key_name,
             "error": masked(error),
         }
-        self._writer.submit(lambda session: _close(session, _CHANGE_REQUEST, row))
+        self._writer.submit(lambda session: _close_request(session, row))
 
     def open_generation(
         self,
@@ -175,12 +177,12 @@ def _open_generation(
 def _close_generation(session: Session, row: dict[str, Any]) -> None:
     texts = ("output", "reasoning", "tool_calls", "error")
     row |= {name: masked(row[name]) for name in texts}
-    _close(session, _CLOSE_GENERATION, row)
-    if said := search.output_text(row["output"], row["reasoning"]):
-        request_id = session.connection().scalar(_REQUEST_OF, {"row_id": row["row_id"]})
-        search.index(session, str(request_id), said)
+    request_id = session.connection().scalar(_CLOSE_GENERATION, row)
+    if request_id is None:
+        raise LookupError(NEVER_OPENED)
+    search.index(session, request_id, search.output_text(row["output"], row["reasoning"]))
 
 
-def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
-    if session.connection().execute(closing, row).rowcount == 0:
-        raise LookupError("a row was to be closed whose opening was lost")
+def _close_request(session: Session, row: dict[str, Any]) -> None:
+    if session.connection().execute(_CHANGE_REQUEST, row).rowcount == 0:
+        raise LookupError(NEVER_OPENED)

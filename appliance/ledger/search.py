@@ -2,7 +2,8 @@
 
 Each generation gives two texts to `searched`: what was asked anew, and the answer with its
 thinking. Trigrams find any three characters in a row, so Chinese needs no word list. The index
-knows no text of its own; triggers keep it in step, so a deleted request leaves nothing in it.
+knows no text of its own; a trigger takes out what is deleted, so that a request leaves nothing in
+it however it goes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, column, fu
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, insert
 
+from appliance.ledger.columns import storable
 from appliance.ledger.tables_feedback import Searched
 
 EARLIER_CHARACTERS = 2000
@@ -29,6 +31,7 @@ TEXTS_IN_FLIGHT = 500
 
 _INSERT = insert(Searched)
 _INDEX = table("searched_text", column("rowid"), column("text"))
+_INSERT_WORDS = insert(_INDEX)
 _NEXT = text(
     "SELECT request_id, input, output, reasoning FROM generation WHERE request_id > :after "
     "ORDER BY request_id LIMIT 500"
@@ -44,9 +47,15 @@ SECURE_DELETE_SINCE = (3, 42)
 
 def index(session: Session, request_id: str, found: str) -> None:
     """Makes `found` searchable as a text of this request; an empty one is left out."""
-    if found:
-        row = {"request_id": request_id, "text": found}
-        session.connection().execute(_INSERT, row)
+    if not found:
+        return
+    connection, found = session.connection(), storable(found)
+    made = connection.execute(_INSERT, {"request_id": request_id, "text": found})
+    if connection.dialect.name == "sqlite" and made.inserted_primary_key is not None:
+        # Not by a trigger: each row of a trigger would write a piece of the index of its own,
+        # and all the pieces have to be merged.
+        row = {"rowid": made.inserted_primary_key[0], "text": found}
+        connection.execute(_INSERT_WORDS, row)
 
 
 def input_text(asked: list[Any] | str | None) -> str:

@@ -1,6 +1,7 @@
 """Tools and forms whole, each once: what was asked with them can be asked again.
 
-Of earlier rows only the tools' names and the form's kind are known; they stay as they are.
+Of earlier rows only the tools' names and the form's kind are known; they stay as they are. And
+whoever writes a text writes its words into the search's index too, since a trigger was slow at it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ GATHERED = {
     ELSE json_agg(content ORDER BY place DESC) END
   FROM said JOIN part ON part.id = said.part_id""",
 }
+WHEN_ADDED = (
+    "CREATE TRIGGER searched_added AFTER INSERT ON searched BEGIN "
+    "INSERT INTO searched_text(rowid, text) VALUES (new.id, new.text); END"
+)
 
 
 def upgrade() -> None:
@@ -62,9 +67,13 @@ def upgrade() -> None:
             sqlite_where=given, postgresql_where=given,
         )  # fmt: skip
     _create_view(f"{AFTER_INPUT}, {OWN_PARTS}")
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER searched_added")
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(WHEN_ADDED)
     op.execute("DROP VIEW generation")
     for name in COLUMNS:
         op.drop_index(f"generation_by_{name}", "generation_row")
