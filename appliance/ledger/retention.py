@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy import or_
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from appliance.ledger.database import Database
 from appliance.ledger.forget import forget_requests, forget_texts, scrub_file
+from appliance.ledger.size import make_reusable, used_bytes
 from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.turns import prune, unneeded_parts, unneeded_turns
 from appliance.ledger.writer import Writer
@@ -68,6 +70,8 @@ class Retention:
         pruned = await self._sweep_shared()
         if changed or pruned:
             await scrub_file(self._database, self._writer)
+            if not self._database.is_sqlite:
+                await asyncio.to_thread(make_reusable, self._database)
         return changed
 
     async def _sweep_texts(self, before: datetime) -> int:
@@ -82,10 +86,24 @@ class Retention:
             gone, since = gone + len(ids), found[-1][1]
 
     async def _sweep_size(self, most: int) -> int:
-        """The oldest requests go first. A server's size does not tell what its rows take."""
+        """The oldest requests go first."""
         gone = 0
-        while self._database.is_sqlite and await self._database.read(_used_bytes) > most:
-            deleted = await self._writer.execute(partial(_delete_some, before=None))
+        while (used := await self._database.read(used_bytes)) > most:
+            rows = ROWS_AT_ONCE
+            if not self._database.is_sqlite:
+                # Measured once: a server is slow to tell, and learns of what is gone later.
+                rows = await self._database.read(partial(_excess, share=1 - most / used))
+            deleted = await self._delete_oldest(rows)
+            gone += deleted
+            if not deleted or not self._database.is_sqlite:
+                break
+        return gone
+
+    async def _delete_oldest(self, rows: int) -> int:
+        gone = 0
+        while gone < rows:
+            most = min(ROWS_AT_ONCE, rows - gone)
+            deleted = await self._writer.execute(partial(_delete_some, before=None, most=most))
             if not deleted:
                 break
             gone += deleted
@@ -112,8 +130,13 @@ async def sweep(writer: Writer, before: datetime) -> int:
             return gone
 
 
-def _delete_some(session: Session, before: datetime | None) -> int:
-    old = select(RequestRecord.id).order_by(col(RequestRecord.created_at)).limit(ROWS_AT_ONCE)
+def _excess(session: Session, share: float) -> int:
+    """So many requests make up this share of all."""
+    return math.ceil(session.exec(select(func.count()).select_from(RequestRecord)).one() * share)
+
+
+def _delete_some(session: Session, before: datetime | None, most: int = ROWS_AT_ONCE) -> int:
+    old = select(RequestRecord.id).order_by(col(RequestRecord.created_at)).limit(most)
     if before is None:
         old = old.where(col(RequestRecord.status).is_not(None))
     else:
@@ -151,13 +174,3 @@ def _unneeded(session: Session, limit: int) -> dict[str, list[int]]:
         return {"turn_ids": turns}
     parts = unneeded_parts(session, limit)
     return {"turn_ids": [], "part_ids": parts} if parts else {}
-
-
-def _used_bytes(session: Session) -> int:
-    """Without the pages that deleted rows have left, which new rows will fill."""
-    pragmas = ("page_count", "freelist_count", "page_size")
-    connection = session.connection()
-    pages, free, size = (
-        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in pragmas
-    )
-    return (pages - free) * size

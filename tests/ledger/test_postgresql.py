@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -32,19 +31,6 @@ from tests.live import ROOT, free_port
 from tests.scripted_app import scripted_appliance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
-
-
-@pytest.fixture
-def empty(server: Cluster) -> Iterator[str]:
-    with server.new_database() as url:
-        yield url
-
-
-@pytest.fixture
-def ready(server: Cluster) -> Iterator[Ledger]:
-    ledger = Ledger(server.emptied())
-    yield ledger
-    ledger.close()
 
 
 def test_the_schema_is_the_one_the_models_describe(ready: Ledger) -> None:
