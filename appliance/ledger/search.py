@@ -97,16 +97,24 @@ def matching(words: str, sqlite: bool) -> ColumnElement[bool]:
     return col(Searched.text).icontains(words, autoescape=True)
 
 
-def newest_matches(words: str, *, before: str | None, most: int, sqlite: bool) -> Any:
+def newest_matches(
+    words: str,
+    *,
+    before: str | None,
+    most: int,
+    sqlite: bool,
+    window: tuple[int, int] | None = None,
+) -> Any:
     """Requests of the newest texts that hold `words`, at most `most` and older than `before`.
 
-    Words too short for the index are looked for among the newest `RECENT_TEXTS` texts.
+    Words too short for the index are looked for among the newest `RECENT_TEXTS` texts, others
+    among those with an id in the `window`: from its first number up to its second.
     """
     own = col(Searched.request_id)
     if len(words) < SHORTEST_IN_INDEX:
         recent: Any = Select(col(Searched.id), own, col(Searched.text))
         if before is not None:
-            recent = recent.where(col(Searched.id) <= _near(before), own < before)
+            recent = recent.where(col(Searched.id) <= near(before), own < before)
         texts = recent.order_by(col(Searched.id).desc()).limit(RECENT_TEXTS).subquery("recent")
         query: Any = Select(texts.c.request_id)
         query = query.where(texts.c.text.icontains(words, autoescape=True))
@@ -116,12 +124,15 @@ def newest_matches(words: str, *, before: str | None, most: int, sqlite: bool) -
     if sqlite:
         rowid = _INDEX.c.rowid
         query = query.select_from(_INDEX.join(Searched, col(Searched.id) == rowid))
+    if window is not None:
+        query = query.where(rowid >= window[0], rowid < window[1])
     if before is not None:
-        query = query.where(rowid <= _near(before), own < before)
+        query = query.where(own < before)
+        query = query if window else query.where(rowid <= near(before))
     return query.where(matching(words, sqlite)).order_by(rowid.desc()).limit(most)
 
 
-def _near(before: str) -> Any:
+def near(before: str) -> Any:
     """An id of a text beyond which no request older than `before` has one."""
     query: Any = Select(col(Searched.id) + TEXTS_IN_FLIGHT)
     query = query.where(col(Searched.request_id) < before)
