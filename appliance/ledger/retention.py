@@ -113,7 +113,8 @@ class Retention:
         """What was shared by requests that somebody else deleted, such as by hand."""
         gone = 0
         while found := await self._database.read(partial(_unneeded, limit=SHARED_AT_ONCE)):
-            pruned = await self._writer.execute(partial(prune, **found))
+            turns, parts = found
+            pruned = await self._writer.execute(partial(prune, turn_ids=turns, part_ids=parts))
             if not pruned:
                 break
             gone += pruned
@@ -168,9 +169,9 @@ def _with_texts(session: Session, since: datetime, before: datetime) -> list[tup
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
-def _unneeded(session: Session, limit: int) -> dict[str, list[int]]:
-    """As `prune` takes it; turns first, for they keep their parts. Empty when there is nothing."""
+def _unneeded(session: Session, limit: int) -> tuple[list[int], list[int]] | None:
+    """Turns, and else parts, which turns keep. None when there is nothing."""
     if turns := unneeded_turns(session, limit):
-        return {"turn_ids": turns}
+        return turns, []
     parts = unneeded_parts(session, limit)
-    return {"turn_ids": [], "part_ids": parts} if parts else {}
+    return ([], parts) if parts else None

@@ -186,7 +186,8 @@ async def test_the_doctor_looks_at_the_server(ready: Ledger, empty: str, tmp_pat
 
 
 def test_a_whole_appliance_records_on_the_server(ready: Ledger, tmp_path: Path) -> None:
-    with scripted_appliance(tmp_path, database_url=str(ready.place)) as appliance:
+    given = {"database_url": str(ready.place), "retention_mb": 1500}
+    with scripted_appliance(tmp_path, **given) as appliance:
         mark = appliance.mark()
         body = {"messages": [{"role": "user", "content": "say kingfisher"}]}
         for _ in range(2):
@@ -198,6 +199,9 @@ def test_a_whole_appliance_records_on_the_server(ready: Ledger, tmp_path: Path) 
             shown = httpx2.get(appliance.url + page, timeout=30)
             assert shown.status_code == 200, page
         assert "kingfisher" in httpx2.get(f"{appliance.url}/history?words=kingfisher").text
+        notice = httpx2.get(f"{appliance.url}/history/mine").text
+        assert "take more than 1,500 MB" in notice
+        assert "until it is deleted by hand" not in notice
 
 
 PAGES = (
