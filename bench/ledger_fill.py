@@ -60,11 +60,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _add_to_sqlite(connection: Connection, table: str, rows: list[Row]) -> None:
     marks = ", ".join("?" * len(_columns(table)))
-    values = ([_for_sqlite(value) for value in row] for row in _values(table, rows))
+    values = [[_for_sqlite(value) for value in row] for row in _values(table, rows)]
     cursor = connection.connection.cursor()
     cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608 - ours
     if table == "searched":
-        texts = ((row["id"], row["text"]) for row in rows)
+        texts = [(row["id"], row["text"]) for row in rows]
         cursor.executemany("INSERT INTO searched_text(rowid, text) VALUES (?, ?)", texts)
 
 

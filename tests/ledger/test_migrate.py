@@ -20,7 +20,6 @@ from sqlalchemy.schema import SchemaItem
 
 from appliance.errors import SetupError
 from appliance.ledger.database import Database
-from appliance.ledger.forget import forget_requests
 from appliance.ledger.migrations import HEAD
 from appliance.ledger.schema import metadata
 from tests.ledger.support import Ledger, at_schema, url_of
@@ -189,38 +188,6 @@ async def test_old_and_new_rows_are_read_alike(oldest: Path) -> None:
     assert old.generation is not None
     assert (old.generation.output, old.generation.tool_calls) == ("Hello.", None)
     assert (old.generation.tools, old.generation.form) == (None, None)
-
-
-ROWS_BEFORE_TOOLS = """
-insert into request (id, created_at, method, path, status) values
-    ('r1', '2026-08-01 09:30:00.000000', 'POST', '/v1/chat/completions', 200);
-insert into part (id, hash, content) values (1, 'a', '{"role": "user", "content": "Hi"}');
-insert into turn (id, parent_id, part_id, hash) values (1, 0, 1, 'b');
-insert into generation_row (id, request_id, model, precision, engine, parameters, turn_id) values
-    ('g1', 'r1', 'm', 'int8', 'transformers', '{"tools": ["look"]}', 1);
-"""
-
-
-async def test_a_row_from_before_tools_were_kept_is_read_and_goes_like_any_other(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "appliance.db"
-    at_schema(file, "0009")
-    with closing(sqlite3.connect(file)) as rows:
-        rows.executescript(ROWS_BEFORE_TOOLS)
-    ledger = Ledger(file)
-    try:
-        old = await ledger.queries.request("r1", owner=None)
-        await ledger.writer.execute(lambda session: forget_requests(session, ["r1"]))
-        left = [ledger.sql(f"select * from {table}") for table in ("part", "turn", "generation")]
-    finally:
-        ledger.close()
-    assert old is not None
-    assert old.generation is not None
-    assert old.generation.input == [{"role": "user", "content": "Hi"}]
-    assert old.generation.parameters == {"tools": ["look"]}
-    assert (old.generation.tools, old.generation.form) == (None, None)
-    assert left == [[], [], []]
 
 
 def test_the_migrated_oldest_schema_is_that_of_a_new_database(oldest: Path, tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.ledger.forget import forget_requests
 from appliance.ledger.turns import unneeded_turns
-from tests.ledger.support import Ledger
+from tests.ledger.support import Ledger, at_schema
 
 pytestmark = pytest.mark.anyio
 
@@ -116,3 +120,36 @@ async def test_what_is_deleted_by_hand_leaves_turns_that_the_sweep_finds(ledger:
 
     assert count(ledger, "turn") == count(ledger, "part") == len(chat(2))
     assert await input_of(ledger, kept) == chat(2)
+
+
+ROWS_BEFORE_TOOLS = """
+insert into request (id, created_at, method, path, status) values
+    ('r1', '2026-08-01 09:30:00.000000', 'POST', '/v1/chat/completions', 200);
+insert into part (id, hash, content) values (1, 'a', '{"role": "user", "content": "Hi"}');
+insert into turn (id, parent_id, part_id, hash) values (1, 0, 1, 'b');
+insert into generation_row (id, request_id, model, precision, engine, parameters, turn_id) values
+    ('g1', 'r1', 'm', 'int8', 'transformers', '{"tools": ["look"]}', 1);
+"""
+
+
+@pytest.mark.sqlite
+async def test_a_row_from_before_tools_were_kept_is_read_and_goes_like_any_other(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "appliance.db"
+    at_schema(file, "0009")
+    with closing(sqlite3.connect(file)) as rows:
+        rows.executescript(ROWS_BEFORE_TOOLS)
+    ledger = Ledger(file)
+    try:
+        old = await ledger.queries.request("r1", owner=None)
+        await ledger.writer.execute(lambda session: forget_requests(session, ["r1"]))
+        left = [ledger.sql(f"select * from {table}") for table in ("part", "turn", "generation")]
+    finally:
+        ledger.close()
+    assert old is not None
+    assert old.generation is not None
+    assert old.generation.input == [{"role": "user", "content": "Hi"}]
+    assert old.generation.parameters == {"tools": ["look"]}
+    assert (old.generation.tools, old.generation.form) == (None, None)
+    assert left == [[], [], []]
