@@ -19,7 +19,7 @@ from appliance.settings import load_settings
 
 # One answer may take its time; the appliance itself gives up on an engine that is silent.
 ANSWER_SECONDS = 900.0
-COMPLETE = ("stop", "length")
+COMPLETE = ("stop", "length", "tool_calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,10 @@ class Appliance:
             reason = str(body.get("detail", answer.text))
             return Outcome(request_id, None, 0.0, None, None, error=reason)
         first, second = body["first"], body["again"]
+        texts = said(first), said(second)
+        times = first["duration_ms"], second["duration_ms"]
         return Outcome(
-            request_id,
-            body["id"],
-            likeness(first["output"], second["output"]),
-            first["duration_ms"],
-            second["duration_ms"],
-            first=first["output"],
-            again=second["output"],
+            request_id, body["id"], likeness(*texts), *times, first=texts[0], again=texts[1]
         )
 
     def _pages(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -148,6 +144,12 @@ class Appliance:
 
 def _is_original(generation: dict[str, Any]) -> bool:
     return generation["finish_reason"] in COMPLETE and generation["replay_of"] is None
+
+
+def said(answer: dict[str, Any]) -> str:
+    """The text, and each call on a line of its own, without its id, which is new every time."""
+    calls = [f"{call['name']}({call['arguments']})" for call in answer["tool_calls"]]
+    return "\n".join(filter(None, [answer["output"], *calls]))
 
 
 def likeness(first: str, again: str) -> float:

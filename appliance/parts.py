@@ -195,6 +195,7 @@ def web_parts(
             full=settings.log_content == "full",
             days=settings.retention_days,
             text_days=settings.retention_content_days,
+            megabytes=settings.retention_mb,
         ),
         keys=parts.keys,
         conversations=Conversations(parts.database, parts.writer),

@@ -129,7 +129,7 @@ class Settings(BaseModel):
         None, ge=1, description="Delete texts older than this, and keep their metadata."
     )
     retention_mb: int | None = Field(
-        None, ge=10, description="Delete the oldest rows while SQLite's file holds more than this."
+        None, ge=10, description="Delete the oldest rows while all of them take more than this."
     )
     trusted_proxies: str = Field(
         "", description="Addresses or networks, comma-separated, whose X-Forwarded-For is believed."

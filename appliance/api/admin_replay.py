@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.parts import ApiParts
 from appliance.api.streams import while_connected
-from appliance.api.whole import WholeAnswer, whole
+from appliance.api.whole import WholeAnswer, WholeChoice, whole
 from appliance.errors import NotFound
 from appliance.gateway.context import Origin
 from appliance.gateway.elsewhere import Elsewhere
@@ -68,6 +70,7 @@ def _told(record: GenerationRecord) -> dict[str, Any]:
         "model": record.model,
         "output": record.output or "",
         "reasoning": record.reasoning or "",
+        "tool_calls": record.tool_calls or [],
         "finish_reason": record.finish_reason,
         "completion_tokens": record.completion_tokens,
         "ttft_ms": record.ttft_ms,
@@ -82,11 +85,21 @@ def _as_told(answer: WholeAnswer) -> dict[str, Any]:
         "model": answer.admitted.model,
         "output": _in_one([choice.text for choice in answer.choices]),
         "reasoning": _in_one([choice.reasoning for choice in answer.choices]),
+        "tool_calls": _calls(answer.choices),
         "finish_reason": answer.finished.finish_reason,
         "completion_tokens": usage.completion_tokens,
         "ttft_ms": timings.ttft_ms,
         "duration_ms": timings.duration_ms,
     }
+
+
+def _calls(choices: Sequence[WholeChoice]) -> list[dict[str, Any]]:
+    """Each call; with its choice where there are several choices."""
+    return [
+        ({"choice": number} if len(choices) > 1 else {}) | asdict(call)
+        for number, choice in enumerate(choices)
+        for call in choice.tool_calls
+    ]
 
 
 def _in_one(texts: list[str]) -> str:

@@ -5,6 +5,7 @@ Only what was chosen is sent: a server that knows less than ours is asked for no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.domain import (
@@ -15,6 +16,7 @@ from appliance.domain import (
     Sampling,
     Tool,
     ToolCall,
+    ToolChoice,
 )
 
 Fields = dict[str, Any]
@@ -28,7 +30,7 @@ def path_and_body(model: str, request: GenerationRequest) -> tuple[str, Fields]:
         "stream_options": {"include_usage": True},
         **_sampling(request.sampling),
         **_thinking(request),
-        **_constraint(request.constraint),
+        **form_fields(request.constraint),
     }
     if request.choices > 1:
         body["n"] = request.choices
@@ -39,7 +41,8 @@ def path_and_body(model: str, request: GenerationRequest) -> tuple[str, Fields]:
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     if request.top_logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-    return "/chat/completions", body | _tools(request)
+    tools = tool_fields(request.tools, request.tool_choice, request.parallel_tool_calls)
+    return "/chat/completions", body | tools
 
 
 def _raw(request: GenerationRequest) -> Fields:
@@ -69,7 +72,7 @@ def _thinking(request: GenerationRequest) -> Fields:
     return fields
 
 
-def _constraint(constraint: Constraint | None) -> Fields:
+def form_fields(constraint: Constraint | None) -> Fields:
     """`response_format` where OpenAI has the form, since more servers know it."""
     if constraint is None:
         return {}
@@ -85,16 +88,16 @@ def _constraint(constraint: Constraint | None) -> Fields:
             return {"structured_outputs": {"choice": list(constraint.value or ())}}
 
 
-def _tools(request: GenerationRequest) -> Fields:
-    if not request.tools:
+def tool_fields(tools: Sequence[Tool], choice: ToolChoice, parallel: bool) -> Fields:
+    """Nothing where there are no tools."""
+    if not tools:
         return {}
-    fields: Fields = {"tools": [_tool(tool) for tool in request.tools]}
-    choice = request.tool_choice
+    fields: Fields = {"tools": [_tool(tool) for tool in tools]}
     if isinstance(choice, NamedTool):
         fields["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
     elif choice != "auto":
         fields["tool_choice"] = choice
-    if not request.parallel_tool_calls:
+    if not parallel:
         fields["parallel_tool_calls"] = False
     return fields
 

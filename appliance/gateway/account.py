@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,14 +13,12 @@ from appliance.domain import (
     Delta,
     GenerationRequest,
     Message,
-    NamedTool,
     ReasoningDelta,
     TextDelta,
     Timings,
     ToolCall,
     Usage,
 )
-from appliance.engine.config import EngineFacts
 from appliance.ledger.tables import GenerationRecord
 
 Texts = defaultdict[int, list[str]]
@@ -105,42 +103,6 @@ class Account:
 
     def _elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
-
-
-def parameters(request: GenerationRequest, facts: EngineFacts | None = None) -> dict[str, Any]:
-    """What was asked for besides the text, over what the engine does where nothing is asked.
-
-    What is in neither is off.
-    """
-    asked = {k: v for k, v in asdict(request.sampling).items() if v not in (None, ())}
-    found = dict(defaults(request, facts)) | asked
-    others: dict[str, Any] = {
-        "n": request.choices if request.choices != 1 else None,
-        "enable_thinking": request.enable_thinking,
-        "thinking_budget": request.thinking_budget,
-        "constraint": request.constraint.kind if request.constraint else None,
-        "top_logprobs": request.top_logprobs,
-        "adapter": request.adapter,
-        "echo": request.echo or None,
-        # The input is then a JSON list of them.
-        "token_ids": bool(request.token_ids) or None,
-    }
-    if request.tools:
-        choice = request.tool_choice
-        others["tools"] = [tool.name for tool in request.tools]
-        others["tool_choice"] = {"name": choice.name} if isinstance(choice, NamedTool) else choice
-        others["parallel_tool_calls"] = None if request.parallel_tool_calls else False
-    return found | {name: value for name, value in others.items() if value is not None}
-
-
-def defaults(request: GenerationRequest, facts: EngineFacts | None) -> Mapping[str, float]:
-    """The engine's own sampling for this request; thinking is often sampled otherwise."""
-    if facts is None:
-        return {}
-    thinks = facts.thinking and request.enable_thinking is not False
-    if thinks and not request.raw and facts.thinking_sampling:
-        return facts.thinking_sampling
-    return facts.default_sampling
 
 
 def written_input(request: GenerationRequest) -> list[dict[str, Any]] | str:

@@ -7,9 +7,10 @@ from typing import Any
 from appliance.domain import GenerationRequest
 from appliance.engine.config import EngineFacts
 from appliance.engine.status import Engine
-from appliance.gateway.account import parameters, written_input
+from appliance.gateway.account import written_input
 from appliance.gateway.asked import Asked
 from appliance.gateway.energy import EnergyMeter
+from appliance.gateway.terms import parameters, written_form, written_tools
 from appliance.gateway.work import Placed
 from appliance.ledger.recorder import Recorder
 from appliance.observability import context
@@ -28,12 +29,14 @@ class Bookkeeping:
 
     def open(self, asked: Asked) -> None:
         request, origin, trace = asked.request, asked.origin, context.current()
-        said = written_input(request)
+        keep = asked.keeps_content
         asked.facts = self._engine.status.facts
         self._log.open_generation(
             id=asked.id,
             request_id=asked.request_id,
-            input=said if asked.keeps_content else None,
+            input=written_input(request) if keep else None,
+            tools=written_tools(request) if keep else None,
+            form=written_form(request) if keep else None,
             input_bytes=input_bytes(request),
             dialect=origin.dialect,
             conversation_id=origin.conversation_id,

@@ -19,10 +19,11 @@ from appliance.domain import (
 from appliance.engine.client import Accepted, Completed, EngineClient
 from appliance.engine.config import Endpoint
 from appliance.errors import InvalidRequest
-from appliance.gateway.account import Account, parameters, written_input
+from appliance.gateway.account import Account, written_input
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.origin import parts_of
+from appliance.gateway.terms import parameters, written_form, written_tools
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
@@ -106,6 +107,8 @@ class There:
             engine=self._endpoint.url,
             parameters=parameters(request),
             input=written_input(request) if keep else None,
+            tools=written_tools(request) if keep else None,
+            form=written_form(request) if keep else None,
             dialect=origin.dialect,
             replay_of=origin.replay_of,
             seed=request.sampling.seed,

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from appliance.domain import Constraint, GenerationRequest, Sampling
+from appliance.domain import GenerationRequest, Sampling
 from appliance.errors import InvalidRequest
 from appliance.gateway.account import read_input, read_token_ids
+from appliance.gateway.terms import is_whole, read_form, read_tool_choice, read_tools
 from appliance.ledger.tables import GenerationRecord
 
 _SAMPLING = frozenset(field.name for field in fields(Sampling))
@@ -32,15 +33,16 @@ class Changes:
 def again(record: GenerationRecord, changes: Changes) -> GenerationRequest:
     """The request of `record` with `changes`.
 
-    Raises InvalidRequest when what it takes was not recorded: texts, tools, or a form.
+    Raises InvalidRequest when what it takes was not recorded: texts, or, by an earlier version,
+    tools and forms.
     """
     if not record.input:
         raise InvalidRequest("The texts of this request were not kept, so it cannot be run again.")
     kept = record.parameters
-    if "tools" in kept or kept.get("constraint") not in (None, "json_object"):
+    if not is_whole(record):
         raise InvalidRequest(
-            "This request had tools or a schema. Only their names are recorded, so it cannot be "
-            "run again as it was."
+            "This request had tools or a form. An earlier version recorded only their names, so "
+            "it cannot be run again as it was."
         )
     thinking = kept.get("enable_thinking") if changes.thinking is None else changes.thinking
     prompt = record.input if isinstance(record.input, str) else read_input(record.input)
@@ -52,7 +54,12 @@ def again(record: GenerationRecord, changes: Changes) -> GenerationRequest:
         choices=kept.get("n", 1),
         enable_thinking=thinking,
         thinking_budget=None if changes.thinking is False else kept.get("thinking_budget"),
-        constraint=Constraint("json_object") if "constraint" in kept else None,
+        tools=read_tools(record),
+        tool_choice=read_tool_choice(record),
+        parallel_tool_calls=kept.get("parallel_tool_calls", True),
+        constraint=read_form(record),
+        top_logprobs=kept.get("top_logprobs"),
+        continue_final_message=kept.get("continue_final_message", False),
         adapter=None if changes.url else changes.model or kept.get("adapter"),
         echo=kept.get("echo", False),
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from appliance.errors import SetupError
 from appliance.ledger.database import make_private_file
@@ -15,23 +17,16 @@ from appliance.ledger.dialects import sqlite_file
 
 
 def backup(database_url: str, target: Path) -> None:
-    """Writes a copy of the SQLite database at `database_url` to `target`.
+    """Writes a copy of the database at `database_url` to `target`.
 
     The copy is one moment's snapshot, compacted, in a single file that only its owner can
-    read. Raises SetupError when there is nothing to copy, `target` exists or cannot be
-    written; a copy that failed half-way leaves nothing behind.
+    read; of a server it is what its pg_dump writes. Raises SetupError when there is nothing to
+    copy, `target` exists or cannot be written; a copy that failed half-way leaves nothing behind.
     """
-    source = sqlite_file(make_url(database_url))
-    if source is None:
-        raise SetupError(
-            "Only a SQLite database is copied by this command. Use your database server's own "
-            "tool, such as pg_dump."
-        )
-    if not source.is_file():
-        raise SetupError("There is no database at %(source)s yet.", source=str(source))
+    copy = _copier(make_url(database_url), target)
     _claim(target)
     try:
-        _copy(source, target)
+        copy()
     except BaseException as error:
         target.unlink(missing_ok=True)
         if isinstance(error, (sqlite3.Error, OSError)):
@@ -41,6 +36,20 @@ def backup(database_url: str, target: Path) -> None:
                 reason=str(error),
             ) from error
         raise
+
+
+def _copier(url: URL, target: Path) -> Callable[[], None]:
+    """What makes the copy, once it is sure that there is something to copy and the means to."""
+    if url.get_backend_name() in ("postgresql", "postgres"):
+        from appliance.ledger.backup_server import dump
+
+        return dump(url, target)
+    source = sqlite_file(url)
+    if source is None:
+        raise SetupError("Only a SQLite database in a plain file, or PostgreSQL, can be copied.")
+    if not source.is_file():
+        raise SetupError("There is no database at %(source)s yet.", source=str(source))
+    return partial(_copy, source, target)
 
 
 def _claim(target: Path) -> None:

@@ -118,7 +118,9 @@ def _parts(ledger: sqlite3.Connection) -> Finding:
     if lost:
         return Finding("bad", f"{lost} messages of chats have lost the ones before them. {RESTORE}")
     (parts,) = ledger.execute("SELECT count(*) FROM part").fetchone()
-    return Finding("good", f"{parts} messages are kept, each once, and each chat is whole.")
+    return Finding(
+        "good", f"{parts} messages and tools are kept, each once, and each chat is whole."
+    )
 
 
 def _search(ledger: sqlite3.Connection) -> Finding:

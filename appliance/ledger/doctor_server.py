@@ -48,13 +48,16 @@ def _examine(connection: Connection) -> Iterator[Told]:
         yield "bad", f"{lost} messages of chats have lost the ones before them. {RESTORE}"
     else:
         parts = connection.exec_driver_sql("SELECT count(*) FROM part").scalar_one()
-        yield "good", f"{parts} messages are kept, each once, and each chat is whole."
+        yield (
+            "good",
+            f"{parts} messages and tools are kept, each once, and each chat is whole.",
+        )
     yield _search(connection)
     size = connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
-    yield "good", f"{size / MEGABYTE:.0f} MB on the server. Copies are made with pg_dump."
+    yield "good", f"{size / MEGABYTE:.0f} MB on the server. `backup` copies it by pg_dump."
 
 
-RESTORE = "A program deleted them past the rules; restore the newest good copy made with pg_dump."
+RESTORE = "A program deleted them past the rules; restore the newest good copy with pg_restore."
 
 
 def _schema(connection: Connection) -> Told:
@@ -64,7 +67,7 @@ def _schema(connection: Connection) -> Told:
     if found == HEAD:
         return "good", f"Its schema is the newest, {HEAD}."
     if found is not None and found < HEAD:
-        text = f"Its schema is {found}; the next start brings it to {HEAD}. Run pg_dump before."
+        text = f"Its schema is {found}; the next start brings it to {HEAD}. Run `backup` before."
         return "note", text
     return "bad", f"Its schema {found} is newer than this version of the appliance."
 

@@ -17,6 +17,7 @@ from appliance.ledger.filters import SLOW_MS, Selection, conditions, is_failed, 
 from appliance.ledger.search import SHORTEST_IN_INDEX, newest_matches
 from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.tables_feedback import Feedback
+from appliance.ledger.words import matches
 
 FIRST_LOOK = 400
 LONGEST_LOOK = 4_000
@@ -40,7 +41,8 @@ def find(session: Session, chosen: Selection, *, before: str | None, limit: int)
     found: Found = Found((), None)
     for look in (FIRST_LOOK, LONGEST_LOOK):
         found, walked = _look(session, chosen, before, limit, look)
-        if found.next_before is not None and found.complete:
+        out_of_time = walked > look
+        if out_of_time or (found.next_before is not None and found.complete):
             return found
         if walked < look:
             return _at_the_end(chosen, found)
@@ -56,8 +58,9 @@ def _at_the_end(chosen: Selection, found: Found) -> Found:
 def _look(
     session: Session, chosen: Selection, before: str | None, limit: int, look: int
 ) -> tuple[Found, int]:
-    ids = _candidates(session, chosen, before, look)
-    if not ids:
+    """What is found, and how many were looked at: more than `look` means that time was up."""
+    ids, further = _candidates(session, chosen, before, look)
+    if not ids and further is None:
         return Found((), None), 0
     request = col(RequestRecord.id)
     query: Any = Select(request).where(request.in_(ids))
@@ -65,26 +68,38 @@ def _look(
     rows = session.execute(query.order_by(request.desc()).limit(limit + 1)).scalars().all()
     if len(rows) > limit:
         return Found(tuple(rows[:limit]), rows[limit - 1]), len(ids)
+    if further is not None:
+        return Found(tuple(rows), further, complete=False), look + 1
     return Found(tuple(rows), min(ids), complete=False), len(ids)
 
 
 def _candidates(
     session: Session, chosen: Selection, before: str | None, most: int
-) -> Sequence[str]:
-    """Ids of requests by the one index that says most, newest first.
+) -> tuple[Sequence[str], str | None]:
+    """Ids of requests by the one index that says most, newest first; and where to go on when it
+    was not looked through as far as `most`.
 
     That is the index whose first few candidates reach back furthest.
     """
     if chosen.words:
-        sqlite = session.get_bind().dialect.name == "sqlite"
-        query = newest_matches(chosen.words, before=before, most=most, sqlite=sqlite)
-        return _ids(session, query)
+        return _with_words(session, chosen.words, before, most)
     ways = list(_ways(chosen, before))
     best = ways[0]
     if len(ways) > 1:
         tried = [(_reach(_ids(session, way.limit(PROBE))), n) for n, way in enumerate(ways)]
         best = ways[min(tried)[1]]
-    return _ids(session, best.limit(most))
+    return _ids(session, best.limit(most)), None
+
+
+def _with_words(
+    session: Session, words: str, before: str | None, most: int
+) -> tuple[Sequence[str], str | None]:
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    if sqlite and len(words) >= SHORTEST_IN_INDEX:
+        found = matches(session, words, before=before, most=most)
+        return found.ids, found.further
+    query = newest_matches(words, before=before, most=most, sqlite=sqlite)
+    return _ids(session, query), None
 
 
 def _reach(ids: Sequence[str]) -> str:

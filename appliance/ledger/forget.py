@@ -30,31 +30,34 @@ CHECKPOINT_PAUSE_SECONDS = 0.25
 
 def forget_requests(session: Session, request_ids: Sequence[str]) -> int:
     """Deletes these requests with all that belongs to them. How many there were."""
-    turns = _turns_of(session, request_ids)
+    turns, parts = _shared_by(session, request_ids)
     gone = changed_rows(
         session, delete(RequestRecord).where(col(RequestRecord.id).in_(request_ids))
     )
-    prune(session, turns)
+    prune(session, turns, parts)
     return gone
 
 
 def forget_texts(session: Session, request_ids: Sequence[str]) -> None:
     """Deletes what was asked and answered in these requests, and leaves their metadata."""
-    turns = _turns_of(session, request_ids)
-    texts = ("input", "output", "reasoning", "tool_calls", "turn_id")
+    turns, parts = _shared_by(session, request_ids)
+    texts = ("input", "output", "reasoning", "tool_calls", "turn_id", "tools_id", "form_id")
     ours = col(GenerationStored.request_id).in_(request_ids)
     nothing = dict.fromkeys(texts, null())
     changed_rows(session, update(GenerationStored).where(ours).values(nothing))
     changed_rows(session, delete(Searched).where(col(Searched.request_id).in_(request_ids)))
     noted = update(RequestRecord).where(col(RequestRecord.id).in_(request_ids))
     changed_rows(session, noted.values(log_content=METADATA))
-    prune(session, turns)
+    prune(session, turns, parts)
 
 
-def _turns_of(session: Session, request_ids: Sequence[str]) -> set[int]:
-    ours = col(GenerationStored.request_id).in_(request_ids)
-    found = session.exec(select(GenerationStored.turn_id).where(ours))
-    return {turn_id for turn_id in found if turn_id is not None}
+def _shared_by(session: Session, request_ids: Sequence[str]) -> tuple[set[int], set[int]]:
+    """The last turns of these requests, and the parts that hold their tools and forms."""
+    row = GenerationStored
+    ours = col(row.request_id).in_(request_ids)
+    found = session.exec(select(row.turn_id, row.tools_id, row.form_id).where(ours)).all()
+    turns = {turn_id for turn_id, *_ in found if turn_id is not None}
+    return turns, {part_id for _, *own in found for part_id in own if part_id is not None}
 
 
 async def scrub_file(database: Database, writer: Writer) -> None:

@@ -12,25 +12,27 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Unpack
 
-from sqlalchemy import Insert, Update, bindparam
-from sqlmodel import Session, col, insert, select, update
+from sqlalchemy import Insert, bindparam
+from sqlmodel import Session, col, insert, update
 
 from appliance.domain import Timings, Usage
 from appliance.ledger import fronts, search
 from appliance.ledger.masking import masked
 from appliance.ledger.recorded import Measured, Notes, counted, rounded
 from appliance.ledger.tables import GenerationStored, RequestRecord
-from appliance.ledger.turns import keep_input
+from appliance.ledger.turns import keep_input, keep_part
 from appliance.ledger.writer import Writer
 
 # Built once; the values come with each execution, so that no request pays for making SQL.
 _OPEN_REQUEST = insert(RequestRecord)
 _CHANGE_REQUEST = update(RequestRecord).where(col(RequestRecord.id) == bindparam("row_id"))
 _OPEN_GENERATION = insert(GenerationStored)
-_REQUEST_OF = select(GenerationStored.request_id).where(
-    col(GenerationStored.id) == bindparam("row_id")
+_CLOSE_GENERATION = (
+    update(GenerationStored)
+    .where(col(GenerationStored.id) == bindparam("row_id"))
+    .returning(col(GenerationStored.request_id))
 )
-_CLOSE_GENERATION = update(GenerationStored).where(col(GenerationStored.id) == bindparam("row_id"))
+NEVER_OPENED = "a row was to be closed whose opening was lost"
 
 
 class Recorder:
@@ -87,7 +89,7 @@ class Recorder:
             "key_name": key_name,
             "error": masked(error),
         }
-        self._writer.submit(lambda session: _close(session, _CHANGE_REQUEST, row))
+        self._writer.submit(lambda session: _close_request(session, row))
 
     def open_generation(
         self,
@@ -99,9 +101,15 @@ class Recorder:
         engine: str,
         parameters: Mapping[str, Any],
         input: list[Any] | str | None,
+        tools: list[Any] | None = None,
+        form: Any = None,
         **notes: Unpack[Notes],
     ) -> None:
-        """The engine is about to be asked. `input` is None where content is not recorded."""
+        """The engine is about to be asked. `input` is None where content is not recorded.
+
+        `tools` are those offered, `form` is the schema, pattern or texts that the answer has to
+        obey; None where there are none, or content is not recorded.
+        """
         row = {
             "id": id,
             "request_id": request_id,
@@ -111,7 +119,7 @@ class Recorder:
             "parameters": dict(parameters),
             **notes,
         }
-        self._writer.submit(lambda session: _open_generation(session, row, input))
+        self._writer.submit(lambda session: _open_generation(session, row, input, tools, form))
 
     def close_generation(
         self,
@@ -154,11 +162,17 @@ def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
     session.connection().execute(opening, row)
 
 
-def _open_generation(session: Session, row: dict[str, Any], said: list[Any] | str | None) -> None:
+def _open_generation(
+    session: Session, row: dict[str, Any], said: list[Any] | str | None, tools: Any, form: Any
+) -> None:
     # In the writer's thread: masking and hashing a long chat must not hold up those who ask.
     said = masked(said)
-    turn_id = None if said is None else keep_input(session, said)
-    _insert(session, _OPEN_GENERATION, row | {"turn_id": turn_id})
+    kept = {
+        "turn_id": None if said is None else keep_input(session, said),
+        "tools_id": keep_part(session, masked(tools)),
+        "form_id": keep_part(session, masked(form)),
+    }
+    _insert(session, _OPEN_GENERATION, row | kept)
     note = {"row_id": row["request_id"], "log_content": "metadata" if said is None else "full"}
     session.connection().execute(_CHANGE_REQUEST, note)
     if said:
@@ -168,12 +182,12 @@ def _open_generation(session: Session, row: dict[str, Any], said: list[Any] | st
 def _close_generation(session: Session, row: dict[str, Any]) -> None:
     texts = ("output", "reasoning", "tool_calls", "error")
     row |= {name: masked(row[name]) for name in texts}
-    _close(session, _CLOSE_GENERATION, row)
-    if said := search.output_text(row["output"], row["reasoning"]):
-        request_id = session.connection().scalar(_REQUEST_OF, {"row_id": row["row_id"]})
-        search.index(session, str(request_id), said)
+    request_id = session.connection().scalar(_CLOSE_GENERATION, row)
+    if request_id is None:
+        raise LookupError(NEVER_OPENED)
+    search.index(session, request_id, search.output_text(row["output"], row["reasoning"]))
 
 
-def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
-    if session.connection().execute(closing, row).rowcount == 0:
-        raise LookupError("a row was to be closed whose opening was lost")
+def _close_request(session: Session, row: dict[str, Any]) -> None:
+    if session.connection().execute(_CHANGE_REQUEST, row).rowcount == 0:
+        raise LookupError(NEVER_OPENED)

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy import or_
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from appliance.ledger.database import Database
 from appliance.ledger.forget import forget_requests, forget_texts, scrub_file
+from appliance.ledger.size import make_reusable, used_bytes
 from appliance.ledger.tables import GenerationStored, RequestRecord
-from appliance.ledger.turns import prune, unneeded_turns
+from appliance.ledger.turns import prune, unneeded_parts, unneeded_turns
 from appliance.ledger.writer import Writer
 
 SWEEP_EVERY_SECONDS = 3600.0
 # Small enough that a sweep through years of rows never keeps a live request's row waiting.
 ROWS_AT_ONCE = 500
-TURNS_AT_ONCE = 5000
+SHARED_AT_ONCE = 5000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger(__name__)
@@ -65,9 +67,11 @@ class Retention:
             changed += await self._sweep_texts(now - timedelta(days=keep.content_days))
         if keep.bytes is not None:
             changed += await self._sweep_size(keep.bytes)
-        pruned = await self._sweep_turns()
+        pruned = await self._sweep_shared()
         if changed or pruned:
             await scrub_file(self._database, self._writer)
+            if not self._database.is_sqlite:
+                await asyncio.to_thread(make_reusable, self._database)
         return changed
 
     async def _sweep_texts(self, before: datetime) -> int:
@@ -82,20 +86,35 @@ class Retention:
             gone, since = gone + len(ids), found[-1][1]
 
     async def _sweep_size(self, most: int) -> int:
-        """The oldest requests go first. A server's size does not tell what its rows take."""
+        """The oldest requests go first."""
         gone = 0
-        while self._database.is_sqlite and await self._database.read(_used_bytes) > most:
-            deleted = await self._writer.execute(partial(_delete_some, before=None))
+        while (used := await self._database.read(used_bytes)) > most:
+            rows = ROWS_AT_ONCE
+            if not self._database.is_sqlite:
+                # Measured once: a server is slow to tell, and learns of what is gone later.
+                rows = await self._database.read(partial(_excess, share=1 - most / used))
+            deleted = await self._delete_oldest(rows)
+            gone += deleted
+            if not deleted or not self._database.is_sqlite:
+                break
+        return gone
+
+    async def _delete_oldest(self, rows: int) -> int:
+        gone = 0
+        while gone < rows:
+            most = min(ROWS_AT_ONCE, rows - gone)
+            deleted = await self._writer.execute(partial(_delete_some, before=None, most=most))
             if not deleted:
                 break
             gone += deleted
         return gone
 
-    async def _sweep_turns(self) -> int:
-        """Messages whose requests were deleted by somebody else, such as by hand."""
+    async def _sweep_shared(self) -> int:
+        """What was shared by requests that somebody else deleted, such as by hand."""
         gone = 0
-        while found := await self._database.read(partial(unneeded_turns, limit=TURNS_AT_ONCE)):
-            pruned = await self._writer.execute(partial(prune, turn_ids=found))
+        while found := await self._database.read(partial(_unneeded, limit=SHARED_AT_ONCE)):
+            turns, parts = found
+            pruned = await self._writer.execute(partial(prune, turn_ids=turns, part_ids=parts))
             if not pruned:
                 break
             gone += pruned
@@ -112,8 +131,13 @@ async def sweep(writer: Writer, before: datetime) -> int:
             return gone
 
 
-def _delete_some(session: Session, before: datetime | None) -> int:
-    old = select(RequestRecord.id).order_by(col(RequestRecord.created_at)).limit(ROWS_AT_ONCE)
+def _excess(session: Session, share: float) -> int:
+    """So many requests make up this share of all."""
+    return math.ceil(session.exec(select(func.count()).select_from(RequestRecord)).one() * share)
+
+
+def _delete_some(session: Session, before: datetime | None, most: int = ROWS_AT_ONCE) -> int:
+    old = select(RequestRecord.id).order_by(col(RequestRecord.created_at)).limit(most)
     if before is None:
         old = old.where(col(RequestRecord.status).is_not(None))
     else:
@@ -128,6 +152,8 @@ def _with_texts(session: Session, since: datetime, before: datetime) -> list[tup
         GenerationStored.output,
         GenerationStored.reasoning,
         GenerationStored.tool_calls,
+        GenerationStored.tools_id,
+        GenerationStored.form_id,
     )
     texts = select(GenerationStored.id).where(
         GenerationStored.request_id == RequestRecord.id,
@@ -143,11 +169,9 @@ def _with_texts(session: Session, since: datetime, before: datetime) -> list[tup
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
-def _used_bytes(session: Session) -> int:
-    """Without the pages that deleted rows have left, which new rows will fill."""
-    pragmas = ("page_count", "freelist_count", "page_size")
-    connection = session.connection()
-    pages, free, size = (
-        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in pragmas
-    )
-    return (pages - free) * size
+def _unneeded(session: Session, limit: int) -> tuple[list[int], list[int]] | None:
+    """Turns, and else parts, which turns keep. None when there is nothing."""
+    if turns := unneeded_turns(session, limit):
+        return turns, []
+    parts = unneeded_parts(session, limit)
+    return ([], parts) if parts else None

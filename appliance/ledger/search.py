@@ -2,7 +2,8 @@
 
 Each generation gives two texts to `searched`: what was asked anew, and the answer with its
 thinking. Trigrams find any three characters in a row, so Chinese needs no word list. The index
-knows no text of its own; triggers keep it in step, so a deleted request leaves nothing in it.
+knows no text of its own; a trigger takes out what is deleted, so that a request leaves nothing in
+it however it goes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, column, fu
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, insert
 
+from appliance.ledger.columns import storable
 from appliance.ledger.tables_feedback import Searched
 
 EARLIER_CHARACTERS = 2000
@@ -29,6 +31,7 @@ TEXTS_IN_FLIGHT = 500
 
 _INSERT = insert(Searched)
 _INDEX = table("searched_text", column("rowid"), column("text"))
+_INSERT_WORDS = insert(_INDEX)
 _NEXT = text(
     "SELECT request_id, input, output, reasoning FROM generation WHERE request_id > :after "
     "ORDER BY request_id LIMIT 500"
@@ -44,9 +47,15 @@ SECURE_DELETE_SINCE = (3, 42)
 
 def index(session: Session, request_id: str, found: str) -> None:
     """Makes `found` searchable as a text of this request; an empty one is left out."""
-    if found:
-        row = {"request_id": request_id, "text": found}
-        session.connection().execute(_INSERT, row)
+    if not found:
+        return
+    connection, found = session.connection(), storable(found)
+    made = connection.execute(_INSERT, {"request_id": request_id, "text": found})
+    if connection.dialect.name == "sqlite" and made.inserted_primary_key is not None:
+        # Not by a trigger: each row of a trigger would write a piece of the index of its own,
+        # and all the pieces have to be merged.
+        row = {"rowid": made.inserted_primary_key[0], "text": found}
+        connection.execute(_INSERT_WORDS, row)
 
 
 def input_text(asked: list[Any] | str | None) -> str:
@@ -88,16 +97,24 @@ def matching(words: str, sqlite: bool) -> ColumnElement[bool]:
     return col(Searched.text).icontains(words, autoescape=True)
 
 
-def newest_matches(words: str, *, before: str | None, most: int, sqlite: bool) -> Any:
+def newest_matches(
+    words: str,
+    *,
+    before: str | None,
+    most: int,
+    sqlite: bool,
+    window: tuple[int, int] | None = None,
+) -> Any:
     """Requests of the newest texts that hold `words`, at most `most` and older than `before`.
 
-    Words too short for the index are looked for among the newest `RECENT_TEXTS` texts.
+    Words too short for the index are looked for among the newest `RECENT_TEXTS` texts, others
+    among those with an id in the `window`: from its first number up to its second.
     """
     own = col(Searched.request_id)
     if len(words) < SHORTEST_IN_INDEX:
         recent: Any = Select(col(Searched.id), own, col(Searched.text))
         if before is not None:
-            recent = recent.where(col(Searched.id) <= _near(before), own < before)
+            recent = recent.where(col(Searched.id) <= near(before), own < before)
         texts = recent.order_by(col(Searched.id).desc()).limit(RECENT_TEXTS).subquery("recent")
         query: Any = Select(texts.c.request_id)
         query = query.where(texts.c.text.icontains(words, autoescape=True))
@@ -107,12 +124,15 @@ def newest_matches(words: str, *, before: str | None, most: int, sqlite: bool) -
     if sqlite:
         rowid = _INDEX.c.rowid
         query = query.select_from(_INDEX.join(Searched, col(Searched.id) == rowid))
+    if window is not None:
+        query = query.where(rowid >= window[0], rowid < window[1])
     if before is not None:
-        query = query.where(rowid <= _near(before), own < before)
+        query = query.where(own < before)
+        query = query if window else query.where(rowid <= near(before))
     return query.where(matching(words, sqlite)).order_by(rowid.desc()).limit(most)
 
 
-def _near(before: str) -> Any:
+def near(before: str) -> Any:
     """An id of a text beyond which no request older than `before` has one."""
     query: Any = Select(col(Searched.id) + TEXTS_IN_FLIGHT)
     query = query.where(col(Searched.request_id) < before)

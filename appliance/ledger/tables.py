@@ -6,7 +6,8 @@ Everything is nullable that is not known when a row is opened: an open request h
 `status`, an open generation no `finish_reason`.
 
 What a generation was asked stands in `part`, one message each and every message once; `turn`
-strings them together. `generation` is a view that tells both as one row.
+strings them together. So do its tools and its form. `generation` is a view that tells all of it
+as one row.
 """
 
 from __future__ import annotations
@@ -102,6 +103,9 @@ class GenerationRecord(GenerationColumns, table=True):
     __tablename__ = "generation"
     __table_args__ = {"info": {"view": True}}
 
+    tools: Any = Field(default=None, nullable=True, sa_type=JSON(none_as_null=True))
+    form: Any = Field(default=None, nullable=True, sa_type=JSON(none_as_null=True))
+
 
 class GenerationStored(GenerationColumns, table=True):
     """A generation as it is kept. `input` is that of rows from before there were parts."""
@@ -122,13 +126,17 @@ class GenerationStored(GenerationColumns, table=True):
         Index("generation_by_dialect", "dialect", "request_id"),
         _partial("generation_failed", "request_id", "error IS NOT NULL"),
         _partial("generation_replays", "replay_of", "replay_of IS NOT NULL"),
+        _partial("generation_by_tools", "tools_id", "tools_id IS NOT NULL"),
+        _partial("generation_by_form", "form_id", "form_id IS NOT NULL"),
     )
 
     turn_id: int | None = Field(default=None, foreign_key="turn.id", sa_type=BigInteger)
+    tools_id: int | None = Field(default=None, foreign_key="part.id", sa_type=BigInteger)
+    form_id: int | None = Field(default=None, foreign_key="part.id", sa_type=BigInteger)
 
 
 class Part(SQLModel, table=True):
-    """A message, or a raw prompt, as JSON: once, however often it was sent."""
+    """A message, a raw prompt, tools or a form, as JSON: once, however often it was sent."""
 
     __tablename__ = "part"
 

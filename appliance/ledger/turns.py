@@ -1,7 +1,8 @@
 """What was asked, kept once: each message is a part, and an input is a string of turns.
 
-A chat sends its whole history with every message. Only what is new of it is stored; the rest is
-found again by the hash of everything up to there. Turns that nobody needs any more are pruned.
+A chat sends its whole history with every message, and an agent all of its tools. Only what is new
+is stored; of a chat the rest is found again by the hash of everything up to there. What nobody
+needs any more is pruned.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Select, bindparam, insert
+from sqlalchemy import Connection, Insert, Select, bindparam, insert, or_
 from sqlmodel import Session, col, delete, select
 
 from appliance.ledger.columns import readable_json
@@ -57,10 +58,20 @@ def keep_input(session: Session, said: Sequence[Any] | str) -> int | None:
     return turn_id
 
 
-def prune(session: Session, turn_ids: Iterable[int]) -> int:
+def keep_part(session: Session, content: Any) -> int | None:
+    """Stores what is not a message, such as the tools of a request, and returns its part's id."""
+    if content is None:
+        return None
+    connection, own = session.connection(), _digest(readable_json(content).encode())
+    known = _ids(connection, _KNOWN_PARTS, [own])
+    return known.get(own) or _insert(connection, _NEW_PART, {"hash": own, "content": content})
+
+
+def prune(session: Session, turn_ids: Iterable[int], part_ids: Iterable[int] = ()) -> int:
     """Deletes those turns that no generation and no later turn needs, with the turns before them
-    that are then not needed either, and their parts. How many turns went."""
-    gone = 0
+    that are then not needed either, and their parts; and those of `part_ids` that nothing needs.
+    How many turns and parts of these went."""
+    gone = _drop_parts(session, set(part_ids))
     waiting = set(turn_ids) - {BEGINNING}
     while waiting:
         free = _unneeded(session, sorted(waiting)[:AT_ONCE])
@@ -80,6 +91,12 @@ def unneeded_turns(session: Session, limit: int) -> list[int]:
     return [turn_id for turn_id in session.exec(last) if turn_id is not None]
 
 
+def unneeded_parts(session: Session, limit: int) -> list[int]:
+    """Parts that nothing has (any more): for the sweep. Reads, slowly."""
+    found = session.exec(select(Part.id).where(_is_unused()).limit(limit))
+    return [part_id for part_id in found if part_id is not None]
+
+
 def _unneeded(session: Session, turn_ids: Sequence[int]) -> list[Turn]:
     query = select(Turn).where(col(Turn.id).in_(turn_ids), _is_last(), _is_nobodys())
     return list(session.exec(query))
@@ -95,9 +112,19 @@ def _is_nobodys() -> Any:
     return ~select(GenerationStored.id).where(asked).exists()
 
 
-def _drop_parts(session: Session, part_ids: set[int]) -> None:
-    used = select(Turn.id).where(Turn.part_id == Part.id).exists()
-    changed_rows(session, delete(Part).where(col(Part.id).in_(part_ids), ~used))
+def _is_unused() -> Any:
+    said = select(Turn.id).where(Turn.part_id == Part.id).exists()
+    columns = (GenerationStored.tools_id, GenerationStored.form_id)
+    given = (select(GenerationStored.id).where(col(own) == Part.id).exists() for own in columns)
+    return ~or_(said, *given)
+
+
+def _drop_parts(session: Session, part_ids: set[int]) -> int:
+    gone, ids = 0, sorted(part_ids)
+    for start in range(0, len(ids), AT_ONCE):
+        these = col(Part.id).in_(ids[start : start + AT_ONCE])
+        gone += changed_rows(session, delete(Part).where(these, _is_unused()))
+    return gone
 
 
 def _digest(data: bytes) -> bytes:

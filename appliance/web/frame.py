@@ -9,11 +9,15 @@ from appliance.engine.status import EngineStatus
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What the record keeps of the reader: texts or not, and for how many days (None: for good)."""
+    """What the record keeps of the reader: texts or not, for how many days, up to which size.
+
+    None: for good, without limit.
+    """
 
     full: bool = True
     days: int | None = None
     text_days: int | None = None
+    megabytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

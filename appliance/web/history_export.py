@@ -15,20 +15,23 @@ from starlette.responses import StreamingResponse
 from appliance.gateway.account import read_output
 from appliance.ledger.filters import Selection
 from appliance.ledger.selected import Selected
+from appliance.ledger.tables import GenerationRecord
 from appliance.web.history_form import HistoryForm
 from appliance.web.page import Page, PageDep, PageRoute
-from appliance.web.snippets import messages
+from appliance.web.snippets import messages, tools_of
 
 router = APIRouter(route_class=PageRoute)
 Kind = Literal["jsonl", "pairs", "csv", "parquet"]
 COMPLETE = ("stop", "tool_calls")
+OF_A_CHAT = ("tools", "parallel_tool_calls")
 # What nobody has asked: names for chats, and the same once more.
 BESIDE = ("title", "replay")
 # A spreadsheet would take a cell that begins so for a formula, and do what a model wrote.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 COLUMNS = (
     "request_id", "created_at", "key_name", "client_ip", "path", "status", "dialect", "model",
-    "engine", "parameters", "input", "reasoning", "output", "finish_reason", "error",
+    "engine", "parameters", "tools", "form", "input", "reasoning", "output", "tool_calls",
+    "finish_reason", "error",
     "prompt_tokens", "cached_tokens", "completion_tokens", "queue_ms", "ttft_ms", "duration_ms",
     "rating", "note",
 )  # fmt: skip
@@ -58,15 +61,27 @@ async def export(page: PageDep, request: Request, kind: Kind = "jsonl") -> Respo
 
 
 async def _chats(page: Page, chosen: Selection) -> AsyncIterator[str]:
-    """OpenAI's form for fine-tuning: each line one chat with its answer at the end."""
+    """OpenAI's form for fine-tuning: each line one chat with its answer at the end, its tools."""
     async for one in page.parts.history.selected(chosen):
-        asked, said = one.generation.input, read_output(one.generation)
-        if not asked or not said or one.generation.finish_reason not in COMPLETE:
+        record = one.generation
+        answer = _first_answer(record)
+        complete = record.finish_reason in COMPLETE and record.dialect not in BESIDE
+        if not record.input or answer is None or not complete:
             continue
-        if one.generation.dialect in BESIDE:
-            continue
+        asked = record.input
         turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else messages(asked)
-        yield _line({"messages": [*turns, {"role": "assistant", "content": said[0]}]})
+        offered = {k: v for k, v in tools_of(record).items() if k in OF_A_CHAT}
+        yield _line({"messages": [*turns, answer]} | offered)
+
+
+def _first_answer(record: GenerationRecord) -> dict[str, Any] | None:
+    """The first choice as a turn; None where nothing was said, called or kept."""
+    calls = [call for call in record.tool_calls or () if not call.get("choice")]
+    said = (*read_output(record), "")[0]
+    if not said and not calls:
+        return None
+    (turn,) = messages([{"role": "assistant", "content": said, "tool_calls": calls}])
+    return turn
 
 
 async def _pairs(page: Page, chosen: Selection) -> AsyncIterator[str]:
@@ -102,6 +117,7 @@ async def _parquet(page: Page, chosen: Selection) -> AsyncIterator[bytes]:
 
 
 ROWS_A_GROUP = 1000
+IN_JSON = ("tools", "form", "input", "tool_calls")
 KINDS: dict[str, Literal["text", "whole", "number"]] = {
     **dict.fromkeys(("status", "rating"), "whole"),
     **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), "whole"),
@@ -117,7 +133,7 @@ def record(one: Selected) -> dict[str, Any]:
     return row | {
         "created_at": request.created_at.isoformat(),
         "parameters": json.dumps(generation.parameters, ensure_ascii=False),
-        "input": _json(generation.input),
+        **{name: _json(getattr(generation, name)) for name in IN_JSON},
         "rating": opinion.rating if opinion else None,
         "note": opinion.note if opinion else None,
     }

@@ -138,17 +138,18 @@ async def compare(page: PageDep, request_id: str, other_id: str) -> Response:
     run = page.parts.runs.get(other_id, page.caller.name)
     second = _only(await _visible(page, other_id))
     running = run is not None and not run.over
+    answers = generation_view(first), generation_view(second)
     view = CompareView(
-        first=generation_view(first),
-        second=generation_view(second),
+        first=answers[0],
+        second=answers[1],
         first_request=request_id,
         second_request=other_id,
         running=running,
-        pieces=() if running else compare_words(first.output or "", second.output or ""),
+        pieces=() if running else compare_words(*(answer.said for answer in answers)),
         thought_pieces=()
         if running
         else compare_words(first.reasoning or "", second.reasoning or ""),
-        changed=_changed(first, second),
+        changed=_changed(*answers),
     )
     return page.render("compare.html", view, block="answers" if page.wants_fragment else None)
 
@@ -173,13 +174,14 @@ def _number(text: str) -> float | None:
         return -1.0  # refused by name with what is allowed
 
 
-def _changed(first: GenerationRecord, second: GenerationRecord) -> list[tuple[str, str, str]]:
+def _changed(first: GenerationView, second: GenerationView) -> list[tuple[str, str, str]]:
     """What the two were asked with, where it differs."""
-    pairs = [(name, getattr(first, name), getattr(second, name)) for name in ("model", "engine")]
-    before, after = generation_view(first).parameters, generation_view(second).parameters
+    old, new = first.record, second.record
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in ("model", "engine")]
+    before, after = first.parameters, second.parameters
     names = sorted({*before, *after})
     pairs += [(name, before.get(name, "—"), after.get(name, "—")) for name in names]
-    return [(name, old or "—", new or "—") for name, old, new in pairs if old != new]
+    return [(name, was or "—", now or "—") for name, was, now in pairs if was != now]
 
 
 async def _nothing(_run: Run) -> None:

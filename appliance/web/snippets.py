@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.engine.wire_body import form_fields, tool_fields
 from appliance.gateway.account import read_token_ids
+from appliance.gateway.terms import read_form, read_tool_choice, read_tools
 from appliance.ledger.tables import GenerationRecord
 
 PLAIN = (
@@ -33,7 +35,7 @@ class Snippet:
 def snippets(record: GenerationRecord, base_url: str) -> tuple[Snippet, ...]:
     """The three programs; none where the texts were not kept. `base_url` has no slash at the end.
 
-    Tools and schemas are left out: only their names are recorded.
+    Tools and forms of rows from before they were kept are left out.
     """
     if not record.input:
         return ()
@@ -59,7 +61,13 @@ def body(record: GenerationRecord) -> dict[str, Any]:
         asked["chat_template_kwargs"] = {"enable_thinking": kept["enable_thinking"]}
     if "prompt" in asked:
         asked.pop("thinking_budget", None)
-    return asked
+    return asked | tools_of(record) | form_fields(read_form(record))
+
+
+def tools_of(record: GenerationRecord) -> dict[str, Any]:
+    """`tools`, and what belongs to them; nothing where none were offered or kept."""
+    parallel = record.parameters.get("parallel_tool_calls", True)
+    return tool_fields(read_tools(record), read_tool_choice(record), parallel)
 
 
 def messages(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

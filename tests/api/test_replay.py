@@ -98,6 +98,45 @@ def test_a_prompt_of_token_ids_is_run_again_as_such(appliance: ScriptedAppliance
     assert json.dumps(body(record)["prompt"]) == record.input
 
 
+LOOK = {
+    "type": "function",
+    "function": {"name": "look", "description": "找", "parameters": {"type": "object"}},
+}
+WISHES: tuple[dict[str, object], ...] = (
+    {"tools": [LOOK], "tool_choice": "required", "parallel_tool_calls": False},
+    {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+        }
+    },
+    {"structured_outputs": {"regex": "[a-z]+"}},
+    {"structured_outputs": {"choice": ["是", "no"]}},
+    {"n": 3},
+)
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=lambda wish: "+".join(wish))
+def test_tools_forms_and_choices_are_asked_for_again(
+    appliance: ScriptedAppliance, wish: dict[str, object]
+) -> None:
+    name = ask(appliance, 'call look {"n": 1}', temperature=0, **wish)
+    first = appliance.engine.bodies[-1]
+    assert first.items() >= wish.items()
+    address = f"{appliance.url}/admin/requests/{name}/replay"
+    answer = httpx2.post(address, json={}, timeout=60).json()
+    assert appliance.engine.bodies[-1] == first
+    told = [(call["name"], call["arguments"]) for call in answer["again"]["tool_calls"]]
+    assert told == [("look", '{"n": 1}')]
+    assert answer["first"]["tool_calls"] == answer["again"]["tool_calls"]
+    record = next(row for row in generations(appliance) if row.request_id == name)
+    _, python, _ = snippets(record, appliance.url)
+    environment = os.environ | {"APPLIANCE_KEY": "", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", python.text]
+    subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert appliance.engine.bodies[-1].items() >= wish.items()
+
+
 def test_a_copied_program_asks_the_same(appliance: ScriptedAppliance) -> None:
     name = ask(appliance, 'say it\'s "quoted" 你好', temperature=0.5)
     record = next(row for row in generations(appliance) if row.request_id == name)
@@ -118,9 +157,10 @@ def test_a_copied_program_asks_the_same(appliance: ScriptedAppliance) -> None:
 
 def test_the_command_compares_a_set(appliance: ScriptedAppliance) -> None:
     ask(appliance, "say the same words")
+    ask(appliance, "call look {}", tools=[LOOK])
     note = Path(appliance.settings.data_dir) / "appliance.running"
     note.write_text(json.dumps({"pid": 1, "url": appliance.url, "join_url": None}))
-    command = [sys.executable, "-m", "appliance.cli", "replay", "--limit", "2", "--json"]
+    command = [sys.executable, "-m", "appliance.cli", "replay", "--limit", "3", "--json"]
     command += ["--data-dir", str(appliance.settings.data_dir)]
 
     def run(*more: str) -> tuple[int, list[dict[str, object]]]:
@@ -131,7 +171,8 @@ def test_the_command_compares_a_set(appliance: ScriptedAppliance) -> None:
 
     status, outcomes = run()
     assert status == 0, outcomes
-    assert [outcome["same"] for outcome in outcomes] == [True, True]
+    assert [outcome["same"] for outcome in outcomes] == [True, True, True]
+    assert outcomes[-1]["again"] == "look({})"
     status, outcomes = run("--against", f"{appliance.url}/nowhere")
     assert status == 1
     assert all(outcome["error"] for outcome in outcomes)

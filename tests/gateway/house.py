@@ -12,7 +12,11 @@ from sqlmodel import Session, select
 from appliance.domain import Event, GenerationRequest, Message, Sampling
 from appliance.engine.client import EngineClient
 from appliance.engine.remote import RemoteEngine
+from appliance.gateway.account import Account
+from appliance.gateway.asked import Asked
+from appliance.gateway.bookkeeping import Bookkeeping
 from appliance.gateway.context import UNNAMED
+from appliance.gateway.energy import EnergyMeter
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.identity import Caller
 from appliance.gateway.limits import RateLimits
@@ -84,6 +88,15 @@ class House:
     async def ask(self, text: str, caller: Caller = ANNA, **how: Any) -> list[Event]:
         async with aclosing(self.run(text, caller, **how)) as events:
             return [event async for event in events]
+
+    def open(self, request: GenerationRequest) -> None:
+        """Opens the row of a request that is never run."""
+        asked = Asked("g", new_id(), request, ANNA, Account(request.choices), UNNAMED, True)
+        self.recorder.open_request(
+            id=asked.request_id, created_at=datetime.now(UTC), method="POST", path="/generate",
+            client_ip=None, user_agent=None,
+        )  # fmt: skip
+        Bookkeeping(self.recorder, self.engine, EnergyMeter()).open(asked)
 
     async def rows(self) -> list[GenerationRecord]:
         await self.writer.drained()

@@ -17,7 +17,8 @@ from appliance.domain import (
     ToolCall,
     ToolCallDelta,
 )
-from appliance.gateway.account import Account, parameters, read_input, read_output, written_input
+from appliance.gateway.account import Account, read_input, read_output, written_input
+from appliance.gateway.terms import parameters
 from appliance.ledger.tables import GenerationRecord
 
 HELLO = (Message("user", "Hello"),)

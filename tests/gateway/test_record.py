@@ -8,13 +8,13 @@ from functools import partial
 
 import pytest
 
-from appliance.domain import GenerationRequest, Message, Sampling
+from appliance.domain import Constraint, GenerationRequest, Message, Sampling, Tool
 from appliance.engine.config import EngineFacts
-from appliance.gateway.account import parameters
 from appliance.gateway.context import Origin
 from appliance.gateway.energy import EnergyMeter
 from appliance.gateway.identity import Caller
 from appliance.gateway.queue import FairQueue
+from appliance.gateway.terms import parameters
 from appliance.gateway.work import with_seed
 from appliance.observability import context
 from tests.gateway.house import ANNA, House
@@ -83,9 +83,13 @@ async def test_who_comes_second_is_told_that_nobody_waited_and_the_third_that_on
 async def test_metadata_only_keeps_numbers_and_no_word(
     house: House, caller: Caller, origin: Origin
 ) -> None:
-    await house.ask("say zebrafish", caller=caller, origin=origin)
+    tools = (Tool("look", "Finds a zebrafish."),)
+    form = Constraint("regex", "zebrafish")
+    await house.ask("say zebrafish", caller=caller, origin=origin, tools=tools, constraint=form)
     (row,) = await house.rows()
-    assert (row.input, row.output, row.tool_calls) == (None, None, None)
+    texts = (row.input, row.output, row.tool_calls, row.tools, row.form)
+    assert texts == (None,) * 5
+    assert (row.parameters["tools"], row.parameters["constraint"]) == (["look"], "regex")
     assert (row.completion_tokens, row.output_bytes) == (1, len("zebrafish "))
     for file in house.database.file.parent.glob("*.db*"):  # type: ignore[union-attr]
         assert b"zebrafish" not in file.read_bytes()

@@ -41,3 +41,16 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     ledger = Ledger(database_url)
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def empty(server: Cluster) -> Iterator[str]:
+    with server.new_database() as url:
+        yield url
+
+
+@pytest.fixture
+def ready(server: Cluster) -> Iterator[Ledger]:
+    ledger = Ledger(server.emptied())
+    yield ledger
+    ledger.close()

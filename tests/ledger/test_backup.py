@@ -87,11 +87,24 @@ def test_a_damaged_source_leaves_no_half_copy(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+MISSING = (
+    r"not installed.*postgresql-client.*pg_dump --format=custom --file=\S*copy.db "
+    r"--dbname=postgresql://anna@host/name"
+)
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
-    [("sqlite:////no/such/appliance.db", "no database"), ("postgresql://host/name", "pg_dump")],
+    [
+        ("sqlite:////no/such/appliance.db", "no database"),
+        ("sqlite:///file:x?uri=true", "plain file"),
+        ("postgresql://anna:secret@host/name", MISSING),
+    ],
 )
-def test_what_cannot_be_copied_is_said(tmp_path: Path, url: str, says: str) -> None:
+def test_what_cannot_be_copied_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    monkeypatch.setenv("PATH", "")  # where pg_dump would be found
     with pytest.raises(SetupError, match=says):
         backup(url, tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == []

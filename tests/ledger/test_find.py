@@ -9,7 +9,8 @@ import pytest
 
 from appliance.domain import Timings
 from appliance.errors import InvalidRequest
-from appliance.ledger import find
+from appliance.ledger import find, search
+from appliance.ledger import words as indexed
 from appliance.ledger.filters import Selection, first_id
 from appliance.ledger.history import History
 from appliance.ledger.ids import new_id
@@ -151,6 +152,32 @@ async def test_a_rare_match_far_back_is_reached_in_steps(
     assert (first.rows, first.complete) == ((), False)
     assert first.next_before is not None
     assert await ids(history, key="anna", model="other") == [wanted]
+
+
+@pytest.mark.sqlite
+async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_nothing_out(
+    ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexed, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
+    for module in (indexed, search):
+        monkeypatch.setattr(module, "TEXTS_IN_FLIGHT", 3)
+    wanted = []
+    for number in range(40):
+        # Two are under way at the same time, and the second is answered first.
+        first, second = (ledger.open_request() for _ in range(2))
+        slow = ledger.open_generation(first, input=f"the zebra {number}.")
+        quick = ledger.open_generation(second, input="no such animal")
+        ledger.close_generation(quick, output="nothing")
+        ledger.close_generation(slow, output=f"a zebra {number}.")
+        wanted.append(first)
+
+    page = await history.page(Selection(words="zebra"), limit=30)
+    assert page.next_before is not None
+    assert not page.complete
+    assert await ids(history, words="zebra") == wanted[::-1]
+    assert await ids(history, words="zebra 7.") == [wanted[7]]
+    assert await ids(history, words="brazen zebra") == []
 
 
 async def test_saved_views_and_ratings_are_each_persons_own(

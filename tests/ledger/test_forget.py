@@ -23,12 +23,14 @@ TEXT_COLUMNS = (
     ("generation_row", "output"),
     ("generation_row", "reasoning"),
 )
-SECRETS = ("zebrafish", "quagmire", "periwinkle")
+SECRETS = ("zebrafish", "quagmire", "periwinkle", "marzipan", "tumbleweed")
 
 
 def tell(ledger: Ledger, key_name: str, *, days: float = 0, long: int = 0) -> str:
-    """A request with a secret in what was asked, thought and answered; `long` pads it."""
-    asked, thought, answered = SECRETS
+    """A request with a secret in what was asked, thought, answered, offered and demanded.
+
+    `long` pads it."""
+    asked, thought, answered, offered, demanded = SECRETS
     said = [
         {"role": "system", "content": "You are brief."},
         {"role": "user", "content": f"My secret is {asked}, said {key_name}. " + "x" * long},
@@ -36,7 +38,11 @@ def tell(ledger: Ledger, key_name: str, *, days: float = 0, long: int = 0) -> st
     return ledger.record(
         key_name=key_name,
         request={"created_at": NOW - timedelta(days=days)},
-        asked={"input": said},
+        asked={
+            "input": said,
+            "tools": [{"name": "look", "description": f"Finds {offered}, said {key_name}."}],
+            "form": f"({demanded}|{key_name})",
+        },
         answered={"output": f"I know {answered}.", "reasoning": f"They hide {thought}."},
     )
 
@@ -101,11 +107,12 @@ async def test_texts_go_first_and_metadata_later(ledger: Ledger) -> None:
     assert await whole(ledger, ancient) is None
     detail = await whole(ledger, old)
     assert (detail.request.log_content, detail.generation.prompt_tokens) == ("metadata", 12)
-    texts = (detail.generation.input, detail.generation.output, detail.generation.reasoning)
-    assert texts == (None, None, None)
+    texts = ("input", "output", "reasoning", "tools", "form")
+    assert [getattr(detail.generation, name) for name in texts] == [None] * 5
     detail = await whole(ledger, young)
     assert detail.request.log_content == "full"
     assert detail.generation.input[0] == {"role": "system", "content": "You are brief."}
+    assert detail.generation.form == "(tumbleweed|k1)"
     assert places(ledger, ("said k40", "said k400")) == []
     assert places(ledger, ("said k1.",)) != []
 

@@ -82,7 +82,11 @@ async def test_neither_question_nor_answer_nor_call_carries_a_secret_into_the_fi
 ) -> None:
     secret = f"sk-proj-{LETTERS}"
     request_id = ledger.record(
-        asked={"input": [{"role": "user", "content": f"Is {secret} mine?"}]},
+        asked={
+            "input": [{"role": "user", "content": f"Is {secret} mine?"}],
+            "tools": [{"name": "check", "parameters": {"default": secret}}],
+            "form": {"enum": [secret]},
+        },
         answered={
             "output": f"Yes, {secret}.",
             "reasoning": f"They ask about {secret}.",
@@ -95,5 +99,7 @@ async def test_neither_question_nor_answer_nor_call_carries_a_secret_into_the_fi
     assert detail.generation is not None
     assert detail.generation.input == [{"role": "user", "content": f"Is {KEY} mine?"}]
     assert detail.generation.output == f"Yes, {KEY}."
+    assert detail.generation.tools == [{"name": "check", "parameters": {"default": KEY}}]
+    assert detail.generation.form == {"enum": [KEY]}
     for file in ledger.file.parent.glob("appliance.db*"):
         assert secret.encode() not in file.read_bytes()

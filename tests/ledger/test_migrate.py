@@ -187,6 +187,7 @@ async def test_old_and_new_rows_are_read_alike(oldest: Path) -> None:
     assert old is not None
     assert old.generation is not None
     assert (old.generation.output, old.generation.tool_calls) == ("Hello.", None)
+    assert (old.generation.tools, old.generation.form) == (None, None)
 
 
 def test_the_migrated_oldest_schema_is_that_of_a_new_database(oldest: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -32,19 +31,6 @@ from tests.live import ROOT, free_port
 from tests.scripted_app import scripted_appliance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
-
-
-@pytest.fixture
-def empty(server: Cluster) -> Iterator[str]:
-    with server.new_database() as url:
-        yield url
-
-
-@pytest.fixture
-def ready(server: Cluster) -> Iterator[Ledger]:
-    ledger = Ledger(server.emptied())
-    yield ledger
-    ledger.close()
 
 
 def test_the_schema_is_the_one_the_models_describe(ready: Ledger) -> None:
@@ -79,6 +65,7 @@ async def test_rows_of_the_oldest_schema_are_read_and_found(empty: str) -> None:
     assert old is not None
     assert old.generation is not None
     assert old.generation.input == [{"role": "user", "content": "Hi"}]
+    assert (old.generation.tools, old.generation.form) == (None, None)
     assert key.is_admin
 
 
@@ -199,7 +186,8 @@ async def test_the_doctor_looks_at_the_server(ready: Ledger, empty: str, tmp_pat
 
 
 def test_a_whole_appliance_records_on_the_server(ready: Ledger, tmp_path: Path) -> None:
-    with scripted_appliance(tmp_path, database_url=str(ready.place)) as appliance:
+    given = {"database_url": str(ready.place), "retention_mb": 1500}
+    with scripted_appliance(tmp_path, **given) as appliance:
         mark = appliance.mark()
         body = {"messages": [{"role": "user", "content": "say kingfisher"}]}
         for _ in range(2):
@@ -211,6 +199,9 @@ def test_a_whole_appliance_records_on_the_server(ready: Ledger, tmp_path: Path) 
             shown = httpx2.get(appliance.url + page, timeout=30)
             assert shown.status_code == 200, page
         assert "kingfisher" in httpx2.get(f"{appliance.url}/history?words=kingfisher").text
+        notice = httpx2.get(f"{appliance.url}/history/mine").text
+        assert "take more than 1,500 MB" in notice
+        assert "until it is deleted by hand" not in notice
 
 
 PAGES = (

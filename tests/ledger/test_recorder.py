@@ -29,6 +29,8 @@ NOTES: dict[str, Any] = {
     "engine_version": "5.14",
     "input_bytes": 17,
     "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "tools": [{"name": "look_up", "parameters": {"type": "object"}}],
+    "form": ["是", "no"],
 }
 MEASURED: dict[str, Any] = {
     "queue_place": 3,

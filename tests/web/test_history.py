@@ -36,6 +36,8 @@ def record(site: Site, **values: Any) -> str:
         "reasoning_tokens": 0,
         "tool_calls": None,
         "cached_from": None,
+        "tools": None,
+        "form": None,
     } | values
     request_id, generation_id = new_id(), new_id()
     site.recorder.open_request(
@@ -45,7 +47,8 @@ def record(site: Site, **values: Any) -> str:
     )  # fmt: skip
     site.recorder.open_generation(
         id=generation_id, request_id=request_id, model=row["model"], precision="fp32",
-        engine="script", parameters=row["parameters"], input=row["input"],
+        engine="script", parameters=row["parameters"], input=row["input"], tools=row["tools"],
+        form=row["form"],
     )  # fmt: skip
     site.recorder.close_generation(
         generation_id, output=row["output"], reasoning=row["reasoning"],

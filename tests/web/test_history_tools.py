@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from starlette.requests import Request
 
+from appliance.domain import Constraint
 from appliance.web.history import _new_rows
 from appliance.web.history_form import HistoryForm
 from appliance.web.page import Page
@@ -104,6 +105,47 @@ async def test_run_again_with_changes_and_compare(site: Site, client: httpx2.Asy
     assert wrong.status_code == 400
     nothing = record(site, input=None, output=None)
     assert (await client.post(f"/history/{nothing}/replay")).status_code == 400
+
+
+LOOK = {"name": "look", "description": "Finds <b>it</b>.", "parameters": {"type": "object"}}
+CALL = {"id": "call_1", "name": "look", "arguments": '{"n": 1}'}
+
+
+async def test_tools_and_forms_are_shown_run_again_and_taken_away(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    asked = {"tools": [LOOK], "parameters": {"tools": ["look"], "tool_choice": "auto"}}
+    called = record(site, **asked, output="", tool_calls=[CALL], finish_reason="tool_calls")
+    formed = record(site, parameters={"constraint": "choice"}, form=["是", "no"])
+    page = (await client.get(f"/history/{called}")).text
+    for shown in ("1 tool offered", "Finds &lt;b&gt;it&lt;/b&gt;.", "&#34;type&#34;: &#34;object"):
+        assert shown in page
+    page = (await client.get(f"/history/{formed}")).text
+    assert "The form that the answer had to have" in page
+    assert "structured_outputs" in page
+    for name in (called, formed):
+        await client.post(f"/history/{name}/replay")
+    await until(lambda: len(site.gateway.asked) == 2, 10)
+    assert [tool.name for tool in site.gateway.asked[0].tools] == ["look"]
+    assert site.gateway.asked[1].constraint == Constraint("choice", ("是", "no"))
+    other = record(site, **asked, output="", tool_calls=[CALL | {"arguments": '{"n": 2}'}])
+    page = (await client.get(f"/history/{called}/compare/{other}")).text
+    assert "the same, word for word" not in page
+    assert "<del>1</del>" in page
+
+    lines = (await client.get("/history/export?kind=jsonl")).text.splitlines()
+    (first,) = [line for line in map(json.loads, lines) if line.get("tools")][-1:]
+    assert first["tools"] == [{"type": "function", "function": LOOK}]
+    (told,) = first["messages"][-1]["tool_calls"]
+    assert told["function"] == {"name": "look", "arguments": '{"n": 1}'}
+    rows = list(csv.DictReader(io.StringIO((await client.get("/history/export?kind=csv")).text)))
+    assert [json.loads(row["form"]) for row in rows if row["form"]] == [["是", "no"]]
+    assert json.loads(rows[-1]["tools"]) == [LOOK]
+
+    old = record(site, parameters={"tools": ["look"]})
+    refused = await client.post(f"/history/{old}/replay")
+    assert refused.status_code == 400
+    assert "An earlier version recorded only their names" in refused.text
 
 
 async def test_another_engine_is_for_admins_only(site: Site) -> None:

@@ -4,4 +4,4 @@
 holds it equal to the newest file in `versions/`.
 """
 
-HEAD = "0010"
+HEAD = "0011"
