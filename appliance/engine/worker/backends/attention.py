@@ -209,8 +209,9 @@ def _agrees(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> bool:
     shapes = ((queries, 8, 128), (keys, 2, 128), (keys, 2, 128))
     parts = [torch.randn(shape, generator=generator).to(device, dtype) for shape in shapes]
     ends = [torch.tensor(each, dtype=torch.int32, device=device) for each in (ends_q, ends_k)]
-    found, expected = (one(*parts, *ends, 20, 100, None) for one in (kernel, in_bundles))
-    right = torch.allclose(found.float(), expected.float(), atol=_LIKENESS, rtol=_LIKENESS)
+    kernels: tuple[Kernel, Kernel] = (kernel, in_bundles)
+    found, expected = (one(*parts, *ends, 20, 100, None).float() for one in kernels)
+    right = bool(torch.allclose(found, expected, atol=_LIKENESS, rtol=_LIKENESS))
     if not right:
         log.warning("torch's flash attention is not used: it computes something else here")
     return right
