@@ -131,7 +131,9 @@ async def _lifespan(
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.http.aclose()
         if parts.redis is not None:
-            await parts.redis.disconnect()
+            from appliance.gateway import redis_contact
+
+            await redis_contact.close(parts.redis)
         parts.writer.close()
         parts.database.close()
 

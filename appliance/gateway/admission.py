@@ -51,6 +51,12 @@ class Admission:
                 # Whoever sees the end of the answer may ask again at once.
                 await asyncio.wait({settling})
 
+    async def settled(self) -> None:
+        """Until all that has ended is counted and given back."""
+        if self._settling:
+            await asyncio.wait(self._settling)
+        await self.limits.settled()
+
     def _settle(self, reservation: Reservation, used: int) -> asyncio.Task[None]:
         """In a task of its own: whoever is cancelled must not wait, and must be counted."""
         task = asyncio.create_task(self.limits.settle(reservation, used))

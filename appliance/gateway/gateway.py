@@ -123,7 +123,13 @@ class Gateway:
 
     async def keep(self) -> None:
         """Runs as long as the gateway does, where other fronts share its queue and limits."""
-        await asyncio.gather(self._queue.keep(), self._admission.limits.keep())
+        try:
+            # Unlike `gather`, a group waits for the farewells of both.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._queue.keep())
+                group.create_task(self._admission.limits.keep())
+        finally:
+            await self._admission.settled()
 
     async def allowances(self, caller: Caller) -> list[Allowance]:
         """What is left of each limit that the caller has."""

@@ -118,6 +118,10 @@ class RateLimits:
             await self._count(caller.counted_as, window, used)
         await self._holdings.settled()
 
+    async def settled(self) -> None:
+        """What was given back is so for everybody."""
+        await self._holdings.settled()
+
     async def keep(self) -> None:
         """Hold what is under way, until cancelled."""
         await self._holdings.keep()

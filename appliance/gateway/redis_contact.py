@@ -6,10 +6,14 @@ Redis may be slow, full or gone at any time. Whoever asks has a way to do withou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
 
 T = TypeVar("T")
 
@@ -58,3 +62,9 @@ class Contact:
             self._is_away = False
             logger.info("Redis answers again: no longer %s", self._without)
         return answer
+
+
+async def close(pool: ConnectionPool) -> None:
+    """Every connection of it. One whose other side does not say goodbye is left to itself."""
+    with contextlib.suppress(Exception):
+        await pool.disconnect()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.gateway.redis_contact import cancellable
+from appliance.gateway.redis_contact import cancellable, close
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool, Redis
@@ -62,7 +62,7 @@ class SharedDocument:
         return bool(await self._write(keys=[self._name], args=words))
 
     async def close(self) -> None:
-        await self._redis.connection_pool.disconnect()
+        await close(self._redis.connection_pool)
 
     async def listen(self, to: str, heard: Callable[[], None]) -> None:
         """`heard` is called when it begins to listen, and for each word; never ends by itself."""

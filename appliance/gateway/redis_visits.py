@@ -72,8 +72,7 @@ class Visits:
                     board = self._board(edition.text)
                     visit = leave(board, self._front, edition.now)
                     left = await self._write(edition, board, visit)
-        with contextlib.suppress(RedisError, OSError):
-            await self._document.close()
+        await self._document.close()
 
     async def _attended(self, guests: Collection[Guest]) -> Visit:
         while True:
