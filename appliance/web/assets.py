@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import importlib.util
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "static"
 TEMPLATES = ROOT / "templates"
 PREFIX = "/static"
-VENDOR = {
-    "vendor/htmx.js": "htmx-2.min.js",
-    "vendor/htmx-sse.js": "ext/hx-sse-2.min.js",
-}
+VENDOR = ("htmx-2.min.js", "ext/hx-sse-2.min.js")
+# What every page needs is one file each: nothing is painted before the styles are there, and a
+# browser asks for six files at once at most.
+TOGETHER = {"app.css": ("app.css", "pages.css")}
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -41,7 +41,7 @@ class Asset:
 @cache
 def assets() -> Mapping[str, Asset]:
     """Every static file by its plain name, such as `app.css` or `vendor/htmx.js`."""
-    return MappingProxyType({name: _load(name, path) for name, path in _files()})
+    return MappingProxyType({name: _load(name, body) for name, body in _files()})
 
 
 def asset_url(name: str) -> str:
@@ -66,12 +66,19 @@ def _by_url() -> dict[str, Asset]:
     return {asset.url: asset for asset in assets().values()}
 
 
-def _files() -> Iterator[tuple[str, Path]]:
+def _files() -> Iterator[tuple[str, bytes]]:
+    parts = {part for parts in TOGETHER.values() for part in parts}
     for path in sorted(STATIC.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(STATIC).as_posix(), path
-    for name, inside in VENDOR.items():
-        yield name, _htmx_folder() / inside
+        name = path.relative_to(STATIC).as_posix()
+        if path.is_file() and name not in parts:
+            yield name, path.read_bytes()
+    for name, names in TOGETHER.items():
+        yield name, _joined(STATIC / part for part in names)
+    yield "vendor/htmx.js", _joined(_htmx_folder() / part for part in VENDOR)
+
+
+def _joined(paths: Iterable[Path]) -> bytes:
+    return b"\n".join(path.read_bytes() for path in paths)
 
 
 def _htmx_folder() -> Path:
@@ -82,8 +89,7 @@ def _htmx_folder() -> Path:
     return Path(spec.origin).parent / "static" / "django_htmx"
 
 
-def _load(name: str, path: Path) -> Asset:
-    body = path.read_bytes()
+def _load(name: str, body: bytes) -> Asset:
     plain = PurePosixPath(name)
     digest = hashlib.sha256(body).hexdigest()[:10]
     kind = _TYPES.get(plain.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"

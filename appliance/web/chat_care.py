@@ -95,10 +95,11 @@ async def think(
 @router.get("/chat/{conversation_id}/title")
 async def title(page: PageDep, conversation_id: str) -> Response:
     """The chat's name and the list, once the model has found one (or has not)."""
-    store = page.parts.chats.of(conversation_id)
+    store, runs = page.parts.chats.of(conversation_id), page.parts.runs
     await store.get(conversation_id, page.caller.name)
-    if run := page.parts.runs.get(chat_title.run_id(conversation_id), page.caller.name):
+    if run := runs.get(chat_title.run_id(conversation_id), page.caller.name):
         await run.ended_within(TITLE_WAIT_SECONDS)
+        runs.forget(run.id, page.caller.name)
     found = await store.get(conversation_id, page.caller.name)
     return page.render(CHAT, await chat_view(page, found), block="title_and_list")
 

@@ -71,7 +71,8 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageView:
-    """One message that is complete now; `naming`: the model is looking for the chat's name."""
+    """One message that is complete now; `naming`: the model looks for the chat's name, or has
+    found one that no page has asked for yet."""
 
     bubble: Bubble
     announce: bool
@@ -148,12 +149,11 @@ async def message_view(page: Page, conversation_id: str, message_id: str) -> Mes
     """A message that has just ended, with what else on the page has changed by it."""
     found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
     message, runs = message_in(found, message_id), page.parts.runs
-    naming = runs.get(chat_title.run_id(conversation_id), page.caller.name)
     return MessageView(
         bubble=(await _bubbles(page, found, (message,)))[0],
         announce=True,
         context=context_use(page, branch(found.messages, message_id)),
-        naming=naming is not None and not naming.over,
+        naming=runs.get(chat_title.run_id(conversation_id), page.caller.name) is not None,
     )
 
 

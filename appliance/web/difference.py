@@ -9,12 +9,14 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import groupby
 
 _HAN = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_TOKEN = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+(?:['’][^\W{_HAN}]+)*|\n+|[^\S\n]+|.")
+# A word has the spaces after it: alone they are everywhere, and matching them matches nothing.
+_TOKEN = re.compile(rf"[^\S\n]+|(?:[{_HAN}]|[^\W{_HAN}]+(?:['’][^\W{_HAN}]+)*|\n+|\S)[^\S\n]*")
 # Beyond this many comparisons words are only looked at within lines that differ.
 _QUICK = 1_000_000
-# Two texts with less than this in common are shown as one change: confetti helps nobody.
+# Lines with less than this in common are shown as one change: confetti helps nobody.
 _COMMON = 0.25
 
 
@@ -39,11 +41,11 @@ class _Stretch:
 
 def compare_words(old: str, new: str) -> tuple[Piece, ...]:
     """The pieces of two proses. A change is as small as it can be read: whole words."""
-    stretches = _tidy(list(_by_words(old, new)))
+    stretches = list(_spaces_apart(_tidy(list(_by_words(old, new)))))
     shared = sum(_weight(one.old) for one in stretches if one.same)
     if shared < _COMMON * max(_weight(old), _weight(new)):
-        stretches = [_Stretch(old, new)]
-    return _numbered(stretches)
+        return compare_lines(old, new)
+    return _numbered([_Stretch(*joined) for joined in _runs(stretches)])
 
 
 def compare_lines(old: str, new: str) -> tuple[Piece, ...]:
@@ -59,19 +61,30 @@ def merge(pieces: Collection[Piece], accepted: Collection[int]) -> str:
 def _by_words(old: str, new: str) -> Iterator[_Stretch]:
     before, after = _TOKEN.findall(old), _TOKEN.findall(new)
     if len(before) * len(after) <= _QUICK:
-        yield from _match(before, after)
+        yield from _match_words(before, after)
         return
     for part in _match(old.splitlines(keepends=True), new.splitlines(keepends=True)):
         before, after = _TOKEN.findall(part.old), _TOKEN.findall(part.new)
         if part.same or len(before) * len(after) > _QUICK:
             yield part
         else:
-            yield from _match(before, after)
+            yield from _match_words(before, after)
+
+
+def _match_words(old: Sequence[str], new: Sequence[str]) -> Iterator[_Stretch]:
+    """Words are the same whatever spaces follow; other spaces are a change of their own."""
+    bare = [token.rstrip(" \t") for token in old], [token.rstrip(" \t") for token in new]
+    matcher = SequenceMatcher(None, *bare, autojunk=False)
+    for same, start, end, new_start, new_end in matcher.get_opcodes():
+        if same == "equal":
+            yield from map(_Stretch, old[start:end], new[new_start:new_end])
+        else:
+            yield _Stretch("".join(old[start:end]), "".join(new[new_start:new_end]))
 
 
 def _match(old: Sequence[str], new: Sequence[str]) -> Iterator[_Stretch]:
-    # Spaces are junk to the matcher: they are matched beside words, never searched for. Nor are
-    # lines that stand everywhere in a very long listing, or the time would grow as its square.
+    # Lines that stand everywhere in a very long listing are not searched for, or the time would
+    # grow as its square; nor are empty ones.
     endless = len(old) * len(new) > 4 * _QUICK
     matcher = SequenceMatcher(lambda token: token.isspace(), old, new, autojunk=endless)
     for _, start, end, new_start, new_end in matcher.get_opcodes():
@@ -81,6 +94,7 @@ def _match(old: Sequence[str], new: Sequence[str]) -> Iterator[_Stretch]:
 def _tidy(stretches: list[_Stretch]) -> list[_Stretch]:
     """Joins changes that only a space or a lone small word keeps apart."""
     kept: list[_Stretch] = []
+    stretches = [_Stretch(*joined) for joined in _runs(stretches)]
     for place, one in enumerate(stretches):
         last = place == len(stretches) - 1
         small = one.same and kept and not last and "\n" not in one.old and _weight(one.old) < 1
@@ -89,6 +103,24 @@ def _tidy(stretches: list[_Stretch]) -> list[_Stretch]:
         else:
             kept.append(one)
     return kept
+
+
+def _spaces_apart(stretches: list[_Stretch]) -> Iterator[_Stretch]:
+    """The spaces that end both sides of a change are none of it."""
+    for one in stretches:
+        old, new = one.old.rstrip(" \t"), one.new.rstrip(" \t")
+        spaces = one.old[len(old) :]
+        if one.same or not (old and new and spaces) or spaces != one.new[len(new) :]:
+            yield one
+        else:
+            yield from (_Stretch(old, new), _Stretch(spaces, spaces))
+
+
+def _runs(stretches: list[_Stretch]) -> Iterator[tuple[str, str]]:
+    """Neighbours that are all the same, or all changed, as one."""
+    for _, run in groupby(stretches, key=lambda one: one.same):
+        members = list(run)
+        yield "".join(one.old for one in members), "".join(one.new for one in members)
 
 
 def _weight(text: str) -> float:

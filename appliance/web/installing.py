@@ -20,7 +20,7 @@ from appliance.web.page import OpenPage, OpenPageDep, PageRoute
 
 router = APIRouter(route_class=PageRoute)
 NOTICE_PATH = "/offline"
-NOTICE_FILES = ("app.css", "pages.css", "icon.svg", "offline.js")
+NOTICE_FILES = ("app.css", "icon.svg", "offline.js")
 GROUND = "#fbfaf8"  # --bg of app.css, which a manifest cannot read
 TITLE = Phrase("The appliance cannot be reached")
 REASON = Phrase("It may be switched off, still starting, or in another network than this device.")

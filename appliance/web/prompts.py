@@ -14,6 +14,7 @@ from appliance.web.languages import CODE_LANGUAGES
 from appliance.web.tasks import HUMAN_LANGUAGES, IN_CHINESE, Assistant, Order
 
 AMPLE_ANSWER_TOKENS = 2048
+_FENCE = re.compile(r"\A(?:```+\w*|<(?:text|before)_*>)\n")
 
 
 def compose(assistant: Assistant, order: Order, reader: str) -> tuple[Message, ...]:
@@ -65,6 +66,11 @@ def fenced_code(code: str, language: str = "") -> str:
     longest = max(map(len, re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{CODE_LANGUAGES.get(language, '')}\n{code}\n{fence}"
+
+
+def unfenced(asked: str) -> str:
+    """The beginning of what was asked, as a person wrote it: without the mark before it."""
+    return _FENCE.sub("", asked)
 
 
 def _material(order: Order) -> str:

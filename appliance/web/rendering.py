@@ -17,6 +17,7 @@ from appliance.web import formats
 from appliance.web.assets import TEMPLATES, asset_url
 from appliance.web.i18n import LANGUAGES, translations
 from appliance.web.markdown import render as render_markdown
+from appliance.web.prompts import unfenced
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -51,7 +52,7 @@ def environment(language: str) -> Environment:
     )
     catalogue = translations(language)
     made.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
-    made.filters.update(formats.filters(language), markdown=render_markdown)
+    made.filters.update(formats.filters(language), markdown=render_markdown, unfenced=unfenced)
     made.globals.update(asset=asset_url, languages=LANGUAGES, htmx_config=HTMX_CONFIG)
     # Blocks rendered alone do not run their template's imports, so macros are a global.
     made.globals["ui"] = made.get_template("macros.html").module

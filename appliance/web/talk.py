@@ -6,6 +6,7 @@ known by a name in the address too (`talk`), since a frame on another site has n
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from markupsafe import Markup
 
 from appliance.domain import Phrase
+from appliance.errors import NotFound
 from appliance.web import markdown
 from appliance.web.answering import ask, cited
 from appliance.web.faq import Entry
@@ -46,13 +48,15 @@ class TurnView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TalkView:
-    """`action` is where the form goes, `again` begins anew; `embed`: in a frame of another site."""
+    """`action` is where the form goes, `again` begins anew; `embed`: in a frame of another site;
+    `ended`: the talk that was asked for is no longer known."""
 
     assistant: Known
     turns: tuple[TurnView, ...]
     action: str
     again: str
     embed: bool
+    ended: bool
     talk: str
     key: str
 
@@ -75,9 +79,10 @@ async def show(
     page: VisitDep, assistant_id: str, talk: str = "", key: str = "", embed: bool = False
 ) -> Response:
     known = await found(page, assistant_id)
-    running = page.parts.talks.get(talk, known.id, page.caller.name) if talk else None
-    view = _view(known, running, key, embed)
-    response = page.render(TALK, view)
+    running = _known_talk(page, known, talk)
+    ended = bool(talk) and running is None
+    view = _view(known, running, key, embed, ended=ended)
+    response = page.render(TALK, view, status=404 if ended else 200)
     if embed and known.origins:
         policy = CONTENT_SECURITY_POLICY.replace(
             "frame-ancestors 'none'", "frame-ancestors " + " ".join(known.origins)
@@ -95,11 +100,10 @@ async def say(
     embed: Annotated[bool, Form()] = False,
     key: str = "",
 ) -> Response:
-    """Asks, and goes to where the answer grows."""
+    """Asks, and goes to where the answer grows: in a new talk, where the old one is over."""
     known = await found(page, assistant_id)
-    talks = page.parts.talks
-    running = talks.get(talk, known.id, page.caller.name) if talk else None
-    running = running or talks.begin(known.id, page.caller.name)
+    running = _known_talk(page, known, talk)
+    running = running or page.parts.talks.begin(known.id, page.caller.name)
     turn = ask(page, known, running, prompt)
     return page.redirect(_address(known, running, key, embed) + f"#{turn.id}")
 
@@ -120,8 +124,21 @@ async def follow(
     return stream(page, asked.run, finished)
 
 
+def _known_talk(page: Page, known: Known, talk: str) -> Talk | None:
+    """None for no name, and for one that nobody knows (any more) or that is another's."""
+    with contextlib.suppress(NotFound):
+        return page.parts.talks.get(talk, known.id, page.caller.name)
+    return None
+
+
 def _view(
-    known: Known, talk: Talk | None, key: str, embed: bool, only: Turn | None = None
+    known: Known,
+    talk: Talk | None,
+    key: str,
+    embed: bool,
+    only: Turn | None = None,
+    *,
+    ended: bool = False,
 ) -> TalkView:
     turns = [only] if only is not None else talk.turns if talk is not None else []
     base = _address(known, None, key, embed)
@@ -131,6 +148,7 @@ def _view(
         action=f"/assistants/{known.id}/talk" + (f"?{urlencode({'key': key})}" if key else ""),
         again=base,
         embed=embed,
+        ended=ended,
         talk=talk.id if talk is not None else "",
         key=key,
     )

@@ -16,7 +16,9 @@ from fastapi.routing import iter_route_contexts
 from itsdangerous import URLSafeTimedSerializer
 
 from appliance.app import create_app
+from appliance.fit.decision import Plan
 from appliance.folder import DataFolder
+from appliance.lan.network import Network
 from appliance.ledger.database import Database
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.writer import Writer
@@ -29,17 +31,28 @@ Answer = tuple[int, dict[str, str]]
 
 
 class House:
-    """One appliance on `folder`; `close()` it. `good_key` opens its login page."""
+    """One appliance on `folder`; `close()` it. `good_key` opens its login page.
+
+    Its engine has failed, unless another one is given; `flags` are its settings.
+    """
 
     good_key = ""
 
-    def __init__(self, folder: Path, **changes: object) -> None:
-        settings = load_settings({"data_dir": folder} | changes, {})
+    def __init__(
+        self,
+        folder: Path,
+        engine: ScriptedEngine | None = None,
+        plan: Plan = PLAN,
+        network: Network | None = None,
+        **flags: object,
+    ) -> None:
+        settings = load_settings({"data_dir": folder, **flags}, {})
         self.folder = DataFolder(folder)
         self.folder.open("http://test")
-        self.engine = ScriptedEngine()
-        self.engine.board.publish(phase="failed", facts=None)
-        self.app = create_app(settings, self.folder, PLAN, self.engine)
+        self.engine = engine or ScriptedEngine()
+        if engine is None:
+            self.engine.board.publish(phase="failed", facts=None)
+        self.app = create_app(settings, self.folder, plan, self.engine, network=network)
         self.database = Database(settings.effective_database_url)
         self.writer = Writer(self.database)
         self.keys = KeyStore(self.database, self.writer)

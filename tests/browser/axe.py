@@ -53,6 +53,12 @@ class Audit:
         self.page.set_viewport_size(DESKTOP)
         self.page.emulate_media(color_scheme="light")
 
+    def glance(self, state: str) -> None:
+        """Everything once, narrow: for a page that differs from one looked at in words only."""
+        self.states.append(state)
+        self.page.set_viewport_size(PHONE)
+        self._run(f"{state}, narrow, light", "light", RULES)
+
     def _run(self, what: str, scheme: str, rules: list[str]) -> None:
         self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         if not self.page.evaluate("'axe' in window"):

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from appliance.domain import Phrase
+from appliance.lan.authority import Authority
 from tests.access.house import House
 from tests.browser.axe import Audit
+from tests.browser.conftest import DESKTOP
 from tests.browser.test_assistants import ANSWER
 from tests.browser.test_chat import MILLISECONDS, ask
 from tests.scripted_engine import ScriptedEngine, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+CHINESE = (
+    *("/", "/chats", "/assistants", "/assistants/new?like=service", "/assistants/tutor/talk"),
+    *("/write", "/code", "/keys", "/connect", "/status", "/login", "/trust", "/no/such/page"),
+)
 RESULT = re.compile(r"/(write|code)/\w{26}$")
 
 
 @pytest.fixture
 def audit(context: BrowserContext) -> Iterator[Audit]:
+    yield from audited(context)
+
+
+def audited(context: BrowserContext) -> Iterator[Audit]:
     made = Audit(context.new_page())
     yield made
     assert not made.faults, "\n\n".join(dict.fromkeys(made.faults))
     assert made.states
+
+
+@pytest.fixture
+def chinese(chromium: Browser, live_url: str) -> Iterator[Audit]:
+    context = chromium.new_context(viewport=DESKTOP, locale="zh-CN", base_url=live_url)
+    yield from audited(context)
+    context.close()
 
 
 def test_the_chat(audit: Audit, engine: ScriptedEngine) -> None:
@@ -80,6 +98,10 @@ def test_the_history(audit: Audit) -> None:
     for place in ("/history", f"/history/{request_id}", "/history/charts", "/history/mine"):
         page.goto(place)
         audit.look(place)
+    page.goto("/history")
+    for panel in page.locator(".history-tools .popover > summary, .filters summary").all():
+        panel.click()
+        audit.look(f"history, {panel.inner_text()} open")
     page.goto(f"/history/{request_id}")
     page.get_by_role("button", name="Run again").click()
     page.wait_for_url("**/compare/**")
@@ -105,10 +127,28 @@ def test_keys_status_and_doors(audit: Audit) -> None:
         audit.look(place)
 
 
-def test_without_a_model(audit: Audit, tmp_path: Path) -> None:
-    house = House(tmp_path)
+def test_the_chinese_pages(chinese: Audit) -> None:
+    page = chinese.page
+    assert page.request.post("/generate", data={"prompt": "text 你好"}).ok
+    for place in (*CHINESE, "/history", "/history/charts", "/history/mine"):
+        page.goto(place)
+        expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+        chinese.glance(place)
+    page.goto("/?temporary=true")
+    ask(page, ANSWER)
+    expect(page.locator(".message-actions")).to_be_visible(timeout=MILLISECONDS)
+    chinese.glance("answer")
+
+
+def test_without_a_model_and_with_an_authority(audit: Audit, tmp_path: Path) -> None:
+    Authority(tmp_path / "tls").renew(["192.168.1.20"], datetime.now(UTC))
+    house = House(tmp_path, https=True)
     page = audit.page
     with serving(house.app) as url:
+        page.goto(url + "/trust")
+        expect(page.locator("#fingerprint")).to_be_visible()
+        page.locator("#firefox > summary").click()
+        audit.look("/trust, with an authority")
         for phase in ("starting", "unloaded", "failed"):
             house.engine.board.publish(phase=phase, facts=None, reason=Phrase("No such file."))
             for place in ("/", "/status"):

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tests.browser.conftest import PHONE
 from tests.scripted_engine import serving
 
 pytestmark = pytest.mark.browser
@@ -84,20 +83,3 @@ def test_a_site_shows_the_service_in_a_frame_if_it_may(page: Page, live_url: str
         with refused.expect_event("console", lambda said: "frame-ancestors" in said.text):
             refused.goto(stranger)
             refused.get_by_role("button", name="Customer service (copy)").click()
-
-
-def test_without_javascript_a_phone_can_talk_too(chromium: Browser, live_url: str) -> None:
-    context = chromium.new_context(
-        viewport=PHONE, java_script_enabled=False, base_url=live_url, locale="zh-CN"
-    )
-    page = context.new_page()
-    page.goto("/assistants/service/talk")
-    page.fill("#prompt", "你们卖自行车吗？")
-    page.locator(".send").click()
-    expect(page.get_by_text("不在答案列表中")).to_be_visible()
-    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    for path in ("/assistants", "/assistants/new?like=service", "/assistants/service/share"):
-        page.goto(path)
-        assert page.locator("h1").is_visible()
-        assert not page.evaluate(wide)
-    context.close()

@@ -13,7 +13,10 @@ from tests.browser.conftest import DESKTOP, PHONE
 pytestmark = pytest.mark.browser
 
 MILLISECONDS = 60_000
-PAGES = ("/write", "/code", "/history", "/keys", "/status", "/login")
+PAGES = (
+    *("/write", "/code", "/history", "/keys", "/status", "/login", "/chats", "/connect", "/trust"),
+    *("/assistants", "/assistants/new?like=service", "/assistants/service/share"),
+)
 LONG = "endless letter from the keeper of the lighthouse to the sea"
 
 

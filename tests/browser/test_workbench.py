@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import PHONE
 
 pytestmark = pytest.mark.browser
 
@@ -88,14 +88,10 @@ def test_a_program_shows_its_changes_its_fault_and_is_a_file(page: Page) -> None
     assert not sideways(page)
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_without_javascript_the_same_by_forms(
-    chromium: Browser, live_url: str, viewport: object
-) -> None:
+def test_without_javascript_the_same_by_forms(chromium: Browser, live_url: str) -> None:
     context = chromium.new_context(
-        viewport=viewport,  # type: ignore[arg-type]
-        java_script_enabled=False, base_url=live_url, locale="zh-CN",
-    )  # fmt: skip
+        viewport=PHONE, java_script_enabled=False, base_url=live_url, locale="zh-CN"
+    )
     page = context.new_page()
     page.goto("/write")
     page.fill("#text", LETTER)

@@ -9,6 +9,7 @@ from html import unescape
 import httpx2
 import pytest
 
+from appliance.web.talks import Talks
 from tests.web.reading import english_words
 from tests.web.site import Site
 from tests.web.visitors import OTHER_MACHINE, visitor
@@ -198,6 +199,20 @@ async def test_visitors_of_one_link_do_not_see_each_other(
     assert "My secret question" not in (await client.get("/assistants/tutor/talk")).text
     other = path.replace("tutor", "general")
     assert (await client.get(other)).status_code == 404
+
+
+async def test_after_a_restart_the_page_says_so_and_the_next_question_begins_a_new_talk(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    path = await say(client, SERVICE, "What does shipping cost?")
+    object.__setattr__(site.parts, "talks", Talks())
+    forgotten = await client.get(path)
+    assert "This talk has ended. You can begin a new one here." in english_words(forgotten.text)
+    talk = path.partition("talk=")[2].partition("#")[0]
+    asked = await client.post(SERVICE, data={"prompt": "And abroad?", "talk": talk})
+    again = asked.headers["location"]
+    assert talk not in again
+    assert "And abroad?" in (await client.get(again)).text
 
 
 async def test_only_the_named_sites_may_frame_it(client: httpx2.AsyncClient) -> None:

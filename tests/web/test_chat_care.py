@@ -29,8 +29,12 @@ async def test_the_model_names_the_chat_in_the_background(
     path = await begin(client, "What is it that merchants write their debts into?")
     await settled(site, client, path)
     site.gateway.script = ["never used"]
+    answer = f"{path}/messages/{answer_id((await client.get(path)).text)}/stream"
+    asks_for_it = f'hx-get="{path}/title"'
+    assert asks_for_it in (await client.get(answer)).text, "also when the name was found at once"
     named = await client.get(f"{path}/title", headers=HTMX)
     assert '<h1 id="chat-title" dir="auto" hx-swap-oob="true">Hello</h1>' in named.text
+    assert asks_for_it not in (await client.get(answer)).text
     first, naming = site.gateway.asked
     assert naming.prompt[: len(first.prompt)] == first.prompt, "the engine reads it once"
     assert naming.sampling.max_tokens == 32

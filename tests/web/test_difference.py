@@ -25,6 +25,11 @@ def changes(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:
         ("It's done, my friend.", "It's over, my friend.", [("done", "over")]),
         ("我们明天去公园散步。", "我们后天去公园散步。", [("明", "后")]),
         ("Es war gut.\n\nSie kam.", "Es war gut.\n\nSie ging.", [("kam", "ging")]),
+        (
+            "I look at the note on the door on holidays.",
+            "I check the notice at the door on public holidays.",
+            [("look", "check the notice"), ("the note on ", ""), ("", "public ")],
+        ),
         ("same", "same", []),
         ("", "all new", [("", "all new")]),
     ],
@@ -43,6 +48,14 @@ def test_changes_beside_each_other_are_one() -> None:
 def test_texts_with_little_in_common_are_one_change() -> None:
     old, new = "The keeper wrote a letter.", "守灯塔的人写了一封信。"
     assert compare_words(old, new) == (Piece(old, new, 0),)
+
+
+def test_lines_that_stayed_are_no_part_of_that_change() -> None:
+    told = "The keeper of the lighthouse wrote a letter to the sea on Monday."
+    old = f"Dear Ada,\n{told}\nYours, Bob\n"
+    new = old.replace(told, "守灯塔的人星期一给大海写了一封信。")
+    pieces = compare_words(old, new)
+    assert [one.old for one in pieces if one.number is None] == ["Dear Ada,\n", "Yours, Bob\n"]
 
 
 def test_code_is_compared_by_lines() -> None:

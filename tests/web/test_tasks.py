@@ -11,7 +11,7 @@ from appliance.errors import InvalidRequest
 from appliance.web.i18n import translations
 from appliance.web.languages import CODE_LANGUAGES
 from appliance.web.passage import SURROUNDINGS
-from appliance.web.prompts import answer_limit, compose, generation_request
+from appliance.web.prompts import answer_limit, compose, generation_request, unfenced
 from appliance.web.tasks import (
     HUMAN_LANGUAGES,
     MAX_CHARACTERS,
@@ -188,3 +188,12 @@ def test_thinking_is_for_tasks_that_gain_by_it_and_models_that_can() -> None:
         assert asked_for.enable_thinking is thinks
         assert (asked_for.sampling.temperature is None) is thinks
     assert generation_request(code, order, "en", None).enable_thinking is None
+
+
+@pytest.mark.parametrize("name", ["write", "code"])
+@pytest.mark.parametrize("text", ["Dear Ada,\nit rains.", "print(1)", "``` in the text"])
+def test_what_is_shown_of_an_order_begins_as_its_writer_began(name: str, text: str) -> None:
+    assistant = ASSISTANTS[name]
+    for task in assistant.tasks.values():
+        _, user = asked(assistant, task, text)
+        assert unfenced(user).startswith(text)
