@@ -8,7 +8,7 @@ little. First and last tokens, and whoever is alone, never wait.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 from appliance.engine.worker.backends.base import Step, TokenStream
@@ -28,7 +28,7 @@ class Pace:
         self._begun: WeakSet[TokenStream] = WeakSet()
         self._kept: News = []
 
-    def ready(self, news: News, running: int) -> News | None:
+    def ready(self, news: Sequence[tuple[TokenStream, Step | str]], running: int) -> News | None:
         """All that is to be handed over now, when so many answers are running; None: wait."""
         self._kept += news
         urgent = [self._is_urgent(stream, item) for stream, item in news]
