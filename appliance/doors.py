@@ -39,7 +39,9 @@ class Doors:
         return named
 
 
-def doors(settings: Settings, folder: DataFolder, network: Network | None) -> Doors:
+def doors(
+    settings: Settings, folder: DataFolder, network: Network | None, tries: WrongKeys
+) -> Doors:
     """`network` is where the server listens; without one it is what the settings say."""
     network = network or Network(settings.bind_host, settings.port)
     signing = folder.signing
@@ -51,4 +53,4 @@ def doors(settings: Settings, folder: DataFolder, network: Network | None) -> Do
         urls=network.urls,
         authority=folder.authority if settings.vouches_for_itself else lambda: None,
     )
-    return Doors(Sessions(signing), signing, reach, WrongKeys())
+    return Doors(Sessions(signing), signing, reach, tries)

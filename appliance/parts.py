@@ -18,7 +18,7 @@ from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.gateway.cache import AnswerCache
-from appliance.gateway.counters import MEMORY
+from appliance.gateway.counters import MEMORY, make_storage
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.energy import EnergyMeter, card_counter
 from appliance.gateway.gateway import Gateway
@@ -27,6 +27,7 @@ from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue
 from appliance.gateway.redis_store import RedisStore, make_pool
 from appliance.gateway.store import MemoryStore
+from appliance.gateway.tries import WrongKeys
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
@@ -41,6 +42,7 @@ from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
 from appliance.monitor import Monitor
+from appliance.observability.metrics import Metrics
 from appliance.settings import Settings
 from appliance.web.frame import Logged
 from appliance.web.parts import WebParts
@@ -64,17 +66,29 @@ class Parts:
     gateway: Gateway
     runs: Runs
     monitor: Monitor
+    tries: WrongKeys
     redis: ConnectionPool | None
 
 
-def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
+def make_parts(
+    settings: Settings,
+    engine: Engine,
+    *,
+    places: int,
+    card: str | None = None,
+    metrics: Metrics | None = None,
+) -> Parts:
+    """`places` at the engine until it says how many it has; `card` is the UUID of the one whose
+    energy is measured; `metrics` are told of every request, new ones where none are given.
+
+    The database is not touched: the first front migrates it.
+    """
     database = Database(settings.effective_database_url)
-    database.migrate()
     writer = Writer(database)
     recorder = Recorder(writer)
     http = http_client()
     queue = FairQueue(
-        slots=max(1, plan.max_concurrency),
+        slots=max(1, places),
         limit=settings.queue_limit,
         per_key=settings.queue_limit_per_key,
     )
@@ -86,6 +100,7 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         writer=writer,
         store=store if isinstance(store, MemoryStore) else None,
         data_dir=settings.data_dir,
+        metrics=metrics or Metrics(),
     )
     gateway = Gateway(
         engine=engine,
@@ -96,12 +111,23 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         log_content=settings.log_content,
         cache=None if store is None else AnswerCache(store),
         watch=monitor.generation,
-        energy=EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu and plan.gpu.uuid else None),
+        energy=EnergyMeter(card_counter(card) if card else None),
     )
     keys = KeyStore(database, writer)
     runs = Runs(gateway, engine)
     return Parts(
-        database, writer, recorder, keys, http, engine, queue, gateway, runs, monitor, redis
+        database=database,
+        writer=writer,
+        recorder=recorder,
+        keys=keys,
+        http=http,
+        engine=engine,
+        queue=queue,
+        gateway=gateway,
+        runs=runs,
+        monitor=monitor,
+        tries=WrongKeys(make_storage(settings.redis_url or MEMORY, redis)),
+        redis=redis,
     )
 
 
@@ -148,7 +174,8 @@ def web_parts(
         count_tokens=TokenCounter(parts.engine, EngineClient(parts.http)),
         runs=parts.runs,
         plan=plan,
-        losses=parts.writer,
+        losses=lambda: parts.monitor.ledger,
+        fronts=lambda: parts.monitor.fronts,
         reach=entrance.reach,
         demo_model=load_catalogue().demo.name,
         sessions=entrance.sessions,

@@ -25,14 +25,16 @@ NOT_A_FIELD = re.compile(r"[\[\-]|^[A-Z]")
 ForPeople = Callable[[Request, HTTPException], Response]
 
 
-def install(app: FastAPI, for_people: ForPeople) -> None:
+def install(app: FastAPI, for_people: ForPeople | None = None) -> None:
     """Make every error of an API route leave in its dialect and enter the ledger row.
 
-    `for_people` answers a browser that asked for no API, such as at an unknown address.
+    `for_people` answers a browser that asked for no API, such as at an unknown address; None where
+    there are no pages.
     """
 
     async def http_error(request: Request, error: HTTPException) -> Response:
-        if "text/html" in request.headers.get("accept", "") and not _speaks_openai(request):
+        wants_page = "text/html" in request.headers.get("accept", "")
+        if for_people is not None and wants_page and not _speaks_openai(request):
             return for_people(request, error)
         return await _http_error(request, error)
 

@@ -114,10 +114,6 @@ class Engine(Protocol):
 
     def changes(self) -> AsyncIterator[EngineStatus]: ...
 
-    def endpoint(self) -> Endpoint:
-        """Where to send work now. Raises EngineUnavailable with the reason while there is none."""
-        ...
-
     def lease(self) -> AbstractAsyncContextManager[Endpoint]:
         """Hold the engine for one answer: nothing unloads it without waiting for that.
 

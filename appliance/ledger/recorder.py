@@ -7,7 +7,7 @@ leaves a trace: `mark_interrupted` finishes such rows at the next start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Unpack
 
@@ -34,6 +34,16 @@ _REQUEST_OF = select(GenerationStored.request_id).where(
     col(GenerationStored.id) == bindparam("row_id")
 )
 _CLOSE_GENERATION = update(GenerationStored).where(col(GenerationStored.id) == bindparam("row_id"))
+_INTERRUPT_REQUESTS = (
+    update(RequestRecord)
+    .where(col(RequestRecord.status).is_(None))
+    .values(status=500, error=INTERRUPTED)
+)
+_INTERRUPT_GENERATIONS = (
+    update(GenerationStored)
+    .where(col(GenerationStored.finish_reason).is_(None))
+    .values(finish_reason=INTERRUPTED, error=INTERRUPTED)
+)
 
 
 class Recorder:
@@ -147,6 +157,11 @@ class Recorder:
         """
         return self._writer.schedule(_mark_interrupted).result()
 
+    def mark_cut_off(self, request_ids: Collection[str]) -> None:
+        """Closes those of these requests that are open: whoever served them is gone."""
+        ids = list(request_ids)
+        self._writer.submit(lambda session: _mark_cut_off(session, ids))
+
 
 def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:
     session.connection().execute(opening, row)
@@ -177,19 +192,15 @@ def _close(session: Session, closing: Update, row: dict[str, Any]) -> None:
         raise LookupError("a row was to be closed whose opening was lost")
 
 
+def _mark_cut_off(session: Session, request_ids: list[str]) -> None:
+    changed_rows(session, _INTERRUPT_REQUESTS.where(col(RequestRecord.id).in_(request_ids)))
+    their = col(GenerationStored.request_id).in_(request_ids)
+    changed_rows(session, _INTERRUPT_GENERATIONS.where(their))
+
+
 def _mark_interrupted(session: Session) -> int:
-    requests = changed_rows(
-        session,
-        update(RequestRecord)
-        .where(col(RequestRecord.status).is_(None))
-        .values(status=500, error=INTERRUPTED),
-    )
-    changed_rows(
-        session,
-        update(GenerationStored)
-        .where(col(GenerationStored.finish_reason).is_(None))
-        .values(finish_reason=INTERRUPTED, error=INTERRUPTED),
-    )
+    requests = changed_rows(session, _INTERRUPT_REQUESTS)
+    changed_rows(session, _INTERRUPT_GENERATIONS)
     changed_rows(
         session,
         update(ConversationMessage)
