@@ -50,7 +50,8 @@ def create_app(
     The folder is open; the database is brought to the newest schema here. The engine is started
     and stopped with the app; it may already run.
     """
-    card = plan.gpu.uuid if plan.gpu else None
+    # The card's energy is shared by whoever ran meanwhile, and that other fronts do not tell.
+    card = plan.gpu.uuid if plan.gpu and settings.workers == 1 else None
     parts = make_parts(settings, engine, places=plan.max_concurrency, card=card)
     parts.database.migrate()
     app = FastAPI(
