@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from appliance import VERSION
 from appliance.engine.status import Engine, EngineStatus
-from appliance.gateway.queue import FairQueue
+from appliance.gateway.queue import Queue
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
@@ -35,7 +35,7 @@ class Monitor:
     """
 
     engine: Engine
-    queue: FairQueue
+    queue: Queue
     writer: Writer
     store: MemoryStore | None
     data_dir: Path
@@ -86,6 +86,7 @@ class Monitor:
 
         Parts are read on the event loop, to which they belong; disk and cards in a thread.
         """
+        await self.queue.look()
         readings = self._readings()
         return await anyio.to_thread.run_sync(self.exposition.write, readings, accept)
 

@@ -54,6 +54,7 @@ async def in_service(parts: Parts) -> AsyncIterator[None]:
     it, the parts are closed."""
     tasks = [
         asyncio.create_task(_size_queue(parts)),
+        asyncio.create_task(parts.gateway.keep()),
         asyncio.create_task(parts.gateway.revocations.watch(parts.keys)),
     ]
     try:

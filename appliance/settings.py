@@ -104,7 +104,7 @@ class Settings(BaseModel):
     redis_url: str | None = Field(
         None,
         pattern="^rediss?://",
-        description="Redis that keeps answers and counts limits for several appliances.",
+        description="Redis by which several fronts share answers, limits and one queue.",
     )
     require_key: bool = Field(False, description="Ask for a key on this machine too.")
     rate_limit: str | None = Field(

@@ -14,7 +14,7 @@ from appliance.api.parts import ApiParts
 from appliance.errors import PermissionDenied
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.identity import Caller
-from appliance.gateway.queue import FairQueue
+from appliance.gateway.queue import Queue
 from appliance.ledger.history import History
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.queries import Queries
@@ -26,7 +26,7 @@ def router(
     queries: Queries,
     history: History,
     elsewhere: Elsewhere,
-    queue: FairQueue,
+    queue: Queue,
 ) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"])
     admins = [Depends(_only(parts.identify, _is_admin))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from appliance.gateway.queue import FairQueue
+from appliance.gateway.queue import Queue
 
 
 class Running(BaseModel):
@@ -40,17 +40,18 @@ class QueueState(BaseModel):
     waiting: list[Waiting]
 
 
-def router(queue: FairQueue) -> APIRouter:
+def router(queue: Queue) -> APIRouter:
     routes = APIRouter(prefix="/queue")
 
     @routes.get("")
     async def show_queue() -> QueueState:
         """The places at the engine and the line before them, in the order of turns."""
+        await queue.look()
         return QueueState(
             slots=queue.slots,
             taken=queue.running,
-            limit=queue.limit,
-            limit_per_key=queue.per_key,
+            limit=queue.bounds.limit,
+            limit_per_key=queue.bounds.per_key,
             running=_running(queue),
             waiting=_waiting(queue),
         )
@@ -58,7 +59,7 @@ def router(queue: FairQueue) -> APIRouter:
     return routes
 
 
-def _running(queue: FairQueue) -> list[Running]:
+def _running(queue: Queue) -> list[Running]:
     return [
         Running(
             request_id=held.turn.ticket,
@@ -70,7 +71,7 @@ def _running(queue: FairQueue) -> list[Running]:
     ]
 
 
-def _waiting(queue: FairQueue) -> list[Waiting]:
+def _waiting(queue: Queue) -> list[Waiting]:
     return [
         Waiting(
             request_id=turn.ticket,

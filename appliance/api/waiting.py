@@ -14,8 +14,8 @@ from appliance.api.caching import cache_header
 from appliance.api.streams import Encoder, EventStream, data, encoded, while_connected
 from appliance.domain import Admitted, Event
 from appliance.errors import ApplianceError
+from appliance.gateway.hall import Place
 from appliance.gateway.http import record_of
-from appliance.gateway.queue import Place
 
 # Who waits no longer than this is not told of it, and so keeps the status code of a refusal.
 PATIENCE_SECONDS = 1.0

@@ -36,23 +36,28 @@ class Admission:
         """
         caller = asked.caller
         check_permitted(asked.request, caller, asked.origin, self._engine.status.facts)
-        with self.revocations.watched(caller.key_id) as interrupt, self.limits.at_once(caller):
-            await self.limits.check(caller)
-            reservation = await self.limits.reserve(caller, _expected(asked))
-            try:
-                yield interrupt
-            except asyncio.CancelledError:
-                if error := interrupt.caught():
-                    raise error from None
-                raise
-            finally:
-                # In a task of its own: whoever is cancelled must not wait, and must be counted.
-                self._settle(reservation, _used(asked))
+        with self.revocations.watched(caller.key_id) as interrupt:
+            async with self.limits.at_once(caller):
+                await self.limits.check(caller)
+                reservation = await self.limits.reserve(caller, _expected(asked))
+                try:
+                    yield interrupt
+                except asyncio.CancelledError:
+                    if error := interrupt.caught():
+                        raise error from None
+                    raise
+                finally:
+                    interrupt.leave()
+                    settling = self._settle(reservation, _used(asked))
+                # Whoever sees the end of the answer may ask again at once.
+                await asyncio.wait({settling})
 
-    def _settle(self, reservation: Reservation, used: int) -> None:
-        task = asyncio.ensure_future(self.limits.settle(reservation, used))
+    def _settle(self, reservation: Reservation, used: int) -> asyncio.Task[None]:
+        """In a task of its own: whoever is cancelled must not wait, and must be counted."""
+        task = asyncio.create_task(self.limits.settle(reservation, used))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+        return task
 
 
 def _expected(asked: Asked) -> int:

@@ -14,8 +14,8 @@ OVERDUE_PART = 0.25
 class Durations:
     """The mean of the newest durations, in seconds; None before the first."""
 
-    def __init__(self) -> None:
-        self.mean: float | None = None
+    def __init__(self, mean: float | None = None) -> None:
+        self.mean = mean
 
     def add(self, seconds: float) -> None:
         mean = seconds if self.mean is None else self.mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
@@ -30,9 +31,10 @@ from appliance.gateway.cache import AnswerCache, cache_key
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.energy import EnergyMeter
+from appliance.gateway.hall import Place
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.permissions import shortened
-from appliance.gateway.queue import FairQueue, Place
+from appliance.gateway.queue import Queue
 from appliance.gateway.revocation import Revocations
 from appliance.gateway.telling import seen
 from appliance.gateway.work import Begun, Placed, WorkEvent, Workshop
@@ -53,7 +55,7 @@ class Gateway:
         engine: Engine,
         client: EngineClient,
         limits: RateLimits,
-        queue: FairQueue,
+        queue: Queue,
         log: Recorder,
         log_content: Literal["full", "metadata"] = "full",
         cache: AnswerCache | None = None,
@@ -118,6 +120,10 @@ class Gateway:
     def revocations(self) -> Revocations:
         """What is under way by key; somebody must `watch` for keys that are revoked."""
         return self._admission.revocations
+
+    async def keep(self) -> None:
+        """Runs as long as the gateway does, where other fronts share its queue and limits."""
+        await asyncio.gather(self._queue.keep(), self._admission.limits.keep())
 
     async def allowances(self, caller: Caller) -> list[Allowance]:
         """What is left of each limit that the caller has."""

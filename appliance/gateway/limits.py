@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from appliance.errors import InvalidRequest, RateLimited
 from appliance.gateway.allowance import Allowance
 from appliance.gateway.caller import Caller
 from appliance.gateway.counters import MEMORY, Counters, make_storage, read_rate
+from appliance.gateway.holdings import Holding, Holdings
 
 T = TypeVar("T")
 
@@ -32,17 +32,18 @@ AWAY_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Reservation:
-    """Tokens held for a request until its real usage is known."""
+    """Tokens held for a request until its real usage is known; None where nothing limits them."""
 
     caller: Caller
-    tokens: int
+    holding: Holding | None
 
 
 class RateLimits:
     """Counts each key, and by address whoever has none. A key's own rate wins over the default.
 
     `storage` is an address that `limits` knows, `pool` its connections if others use them too. When
-    it does not answer, this process counts by itself for a while. Belongs to one event loop.
+    it does not answer, this process counts by itself for a while. `holdings` are what is under way.
+    Belongs to one event loop.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class RateLimits:
         storage: str = MEMORY,
         clock: Callable[[], float] = time.time,
         pool: Any = None,
+        holdings: Holdings | None = None,
     ) -> None:
         self._default = default
         self._counters = Counters(make_storage(storage, pool), clock)
         self._own_counters = Counters(make_storage(MEMORY), clock)
-        self._reserved = Counter[str]()
-        self._at_once = Counter[str]()
+        self._holdings = holdings or Holdings()
         self._next_complaint = 0.0
         self._away_until = 0.0
 
@@ -68,43 +69,58 @@ class RateLimits:
         _, wait = await self._ask(lambda counters: counters.requests_left(rate, whose))
         raise _used_up(rate, caller, wait)
 
-    @contextlib.contextmanager
-    def at_once(self, caller: Caller) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def at_once(self, caller: Caller) -> AsyncIterator[None]:
         """Inside, the request is one of those under way. Raises RateLimited for one too many."""
-        if caller.parallel is not None and self._at_once[caller.counted_as] >= caller.parallel:
-            raise RateLimited(
-                "%(parallel)s requests of %(name)s are under way, which is the most at once.",
-                retry_after=PARALLEL_RETRY_SECONDS,
-                parallel=caller.parallel,
-                name=caller.name,
-            )
-        self._at_once[caller.counted_as] += 1
+        if caller.parallel is None:
+            yield
+            return
+        holding = Holding(f"requests/{caller.counted_as}")
         try:
+            if await self._holdings.take(holding, caller.parallel) is None:
+                raise RateLimited(
+                    "%(parallel)s requests of %(name)s are under way, which is the most at once.",
+                    retry_after=PARALLEL_RETRY_SECONDS,
+                    parallel=caller.parallel,
+                    name=caller.name,
+                )
             yield
         finally:
-            self._at_once[caller.counted_as] -= 1
+            self._holdings.give_back(holding)
+        # Whoever sees the end of this answer may ask again at once.
+        await self._holdings.settled()
 
     async def reserve(self, caller: Caller, tokens: int) -> Reservation:
         """Hold so many tokens until `settle`. Raises RateLimited with the seconds until they are
         free, InvalidRequest when they never will be."""
-        limits, whose = _token_limits(caller), caller.counted_as
+        limits = _token_limits(caller)
         for window, limit in limits.items():
             _check_possible(caller, tokens, window, limit)
-        self._reserved[whose] += tokens
+        if not limits:
+            return Reservation(caller, None)
+        holding = Holding(_reserved(caller), tokens)
         try:
+            reserved = await self._holdings.take(holding) or 0
             for window, limit in limits.items():
-                await self._check_room(caller, tokens, window, limit)
+                await self._check_room(caller, tokens, reserved, window, limit)
         except BaseException:
-            self._reserved[whose] -= tokens
+            self._holdings.give_back(holding)
             raise
-        return Reservation(caller, tokens)
+        return Reservation(caller, holding)
 
     async def settle(self, reservation: Reservation, used: int) -> None:
         """Give back what was held, and count what was really used."""
+        if reservation.holding is None:
+            return
         caller = reservation.caller
-        self._reserved[caller.counted_as] -= reservation.tokens
+        self._holdings.give_back(reservation.holding)
         for window in _token_limits(caller):
             await self._count(caller.counted_as, window, used)
+        await self._holdings.settled()
+
+    async def keep(self) -> None:
+        """Hold what is under way, until cancelled."""
+        await self._holdings.keep()
 
     async def allowances(self, caller: Caller) -> list[Allowance]:
         """What is left of each limit that the caller has, for the headers of an answer."""
@@ -113,13 +129,17 @@ class RateLimits:
             item = read_rate(rate)
             left, reset = await self._ask(lambda counters: counters.requests_left(rate, whose))
             found.append(Allowance("requests", item.amount, left, reset, item.get_expiry()))
-        for window, limit in _token_limits(caller).items():
-            used = await self._tokens(caller, window)
-            found.append(Allowance("tokens", limit, max(0, limit - used), window, window))
+        if limits := _token_limits(caller):
+            reserved = await self._holdings.total(_reserved(caller))
+            for window, limit in limits.items():
+                left = max(0, limit - reserved - await self._used(caller, window))
+                found.append(Allowance("tokens", limit, left, window, window))
         return found
 
-    async def _check_room(self, caller: Caller, tokens: int, window: int, limit: int) -> None:
-        if await self._tokens(caller, window) <= limit:
+    async def _check_room(
+        self, caller: Caller, tokens: int, reserved: int, window: int, limit: int
+    ) -> None:
+        if reserved + await self._used(caller, window) <= limit:
             return
         # What is reserved is given back or counted when its answers are done: it fades with them.
         most, whose = max(0, limit - tokens), caller.counted_as
@@ -129,10 +149,8 @@ class RateLimits:
     async def _count(self, whose: str, window: int, used: int) -> None:
         await self._ask(lambda counters: counters.add_tokens(whose, window, used))
 
-    async def _tokens(self, caller: Caller, window: int) -> int:
-        whose = caller.counted_as
-        used = await self._ask(lambda counters: counters.tokens(whose, window))
-        return used + self._reserved[whose]
+    async def _used(self, caller: Caller, window: int) -> int:
+        return await self._ask(lambda counters: counters.tokens(caller.counted_as, window))
 
     async def _ask(self, question: Callable[[Counters], Awaitable[T]]) -> T:
         """Of the storage; of this process when the storage is away: better than no limit."""
@@ -146,6 +164,10 @@ class RateLimits:
                 self._next_complaint = time.monotonic() + COMPLAIN_EVERY_SECONDS
                 logger.warning("Limits are counted in this process alone: %s", error)
             return await question(self._own_counters)
+
+
+def _reserved(caller: Caller) -> str:
+    return f"tokens/{caller.counted_as}"
 
 
 def _token_limits(caller: Caller) -> dict[int, int]:

@@ -1,7 +1,7 @@
 """Fair places at the engine: as many as it can serve at once, given in the order of `line`.
 
-Knows no engine. Keeps how long answers have held their places, and so can say about when whoever
-waits will have one.
+`Queue` is what everybody needs of them, `FairQueue` the queue of one process; that of several is
+`redis_queue.SharedQueue`. Both know no engine, and their rules are those of one `Hall`.
 """
 
 from __future__ import annotations
@@ -9,38 +9,84 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
-from appliance.errors import QueueFull, RateLimited
-from appliance.gateway.estimate import Durations, Forecast
-from appliance.gateway.line import Line, Turn
-
-RETRY_SECONDS = 5.0
+from appliance.gateway.hall import Bounds, Hall, Held, Place
+from appliance.gateway.line import Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where somebody stands: 1 is next. `seconds` until their turn, about; None: not known."""
+class Queue(Protocol):
+    """Places at an engine. Belongs to one event loop.
 
-    position: int
-    seconds: float | None
+    What is told of the line and of those inside may be some seconds old when others share them;
+    `look` brings it up to date.
+    """
 
+    @property
+    def bounds(self) -> Bounds: ...
 
-@dataclass(eq=False, slots=True)
-class Held:
-    """Places taken by one answer. `since` is the queue's clock, in seconds."""
+    @property
+    def slots(self) -> int:
+        """All places, taken or free."""
+        ...
 
-    turn: Turn
-    places: int
-    since: float
+    @property
+    def running(self) -> int:
+        """Places taken."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        ...
+
+    @property
+    def held(self) -> list[Held]:
+        """The answers that hold places, oldest first."""
+        ...
+
+    def now(self) -> float:
+        """The queue's clock, in seconds."""
+        ...
+
+    def place(
+        self, name: str, *, ticket: str = "", interactive: bool = False, places: int = 1
+    ) -> AbstractAsyncContextManager[int]:
+        """Hold places while inside: as many as asked for, at most all that there are. Gives how
+        many were waiting when it came.
+
+        Raises QueueFull when too many already wait, RateLimited when too many of `name` do.
+        Cancelling it, while it waits or inside, gives everything to the next.
+        """
+        ...
+
+    def place_of(self, ticket: str, name: str) -> Place | None:
+        """Where this caller's request stands that waits with this ticket; None: none does."""
+        ...
+
+    def line(self) -> Iterator[tuple[Turn, Place]]:
+        """Everybody who waits, in the order of their turns, with the estimate for each."""
+        ...
+
+    def resize(self, slots: int) -> None:
+        """The engine changed; more places take effect at once, fewer as answers end."""
+        ...
+
+    async def look(self) -> None:
+        """What is told from now on is as it is now."""
+        ...
+
+    async def keep(self) -> None:
+        """Runs as long as the queue is used, where it needs that; somebody must cancel it."""
+        ...
 
 
 class FairQueue:
-    """`slots` places; at most `limit` requests wait, `per_key` of each caller.
+    """`slots` places; at most `limit` requests wait, `per_key` of each caller. Fulfils `Queue`.
 
-    Belongs to one event loop. `clock` counts seconds.
+    `clock` counts seconds.
     """
 
     def __init__(
@@ -51,135 +97,66 @@ class FairQueue:
         per_key: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.slots = slots
-        self.limit = limit
-        self.per_key = limit if per_key is None else per_key
-        self._clock = clock
-        self._line = Line()
-        self._doors: dict[Turn, asyncio.Future[Held]] = {}
-        self._held: set[Held] = set()
-        self._held_by = Counter[str]()
-        self._running = 0
-        self._durations = Durations()
+        self.bounds = Bounds(limit, limit if per_key is None else per_key)
+        self.now = clock
+        self._hall = Hall(slots)
+        self._doors: dict[Turn, asyncio.Future[None]] = {}
+
+    @property
+    def slots(self) -> int:
+        return self._hall.slots
 
     @property
     def running(self) -> int:
-        """Places taken."""
-        return self._running
+        return self._hall.running
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
-        return len(self._line)
+        return len(self._hall.line)
 
     @property
     def held(self) -> list[Held]:
-        """The answers that hold places, oldest first."""
-        return sorted(self._held, key=lambda held: held.since)
-
-    def now(self) -> float:
-        return self._clock()
+        return self._hall.held
 
     def resize(self, slots: int) -> None:
-        """The engine changed; more places take effect at once, fewer as answers end."""
-        self.slots = slots
+        self._hall.slots = slots
         self._hand_out()
 
     @contextlib.asynccontextmanager
     async def place(
         self, name: str, *, ticket: str = "", interactive: bool = False, places: int = 1
-    ) -> AsyncIterator[None]:
-        """Hold places while inside: as many as asked for, at most all that there are.
-
-        Raises QueueFull when too many already wait, RateLimited when too many of `name` do.
-        """
-        alone = not self._held_by[name] and not self._line.waiting_of(name)
-        turn = Turn(name=name, ticket=ticket, interactive=interactive, places=places, alone=alone)
-        held = await self._take(turn)
+    ) -> AsyncIterator[int]:
+        turn = Turn(name=name, ticket=ticket, interactive=interactive, places=places)
+        if not self._hall.enter(turn, self.now(), self.bounds):
+            self._doors[turn] = asyncio.get_running_loop().create_future()
         try:
-            yield
+            if door := self._doors.get(turn):
+                await door
+            yield turn.ahead
         finally:
-            self._give_back(held)
+            self._leave(turn)
 
     def place_of(self, ticket: str, name: str) -> Place | None:
-        """Where this caller's request stands that waits with this ticket; None: none does."""
-        if not self._line.waiting_of(name):
-            return None
-        wanted = (ticket, name)
-        return next((place for t, place in self.line() if (t.ticket, t.name) == wanted), None)
+        return self._hall.place_of(ticket, name, self.now())
 
     def line(self) -> Iterator[tuple[Turn, Place]]:
-        """Everybody who waits, in the order of their turns, with the estimate for each."""
-        now = self._clock()
-        spent = [now - held.since for held in self._held for _ in range(held.places)]
-        forecast = Forecast(self._durations.mean, spent, self.slots - self._running)
-        for position, turn in enumerate(self._line.in_order(), 1):
-            yield turn, Place(position, forecast.next(turn.places))
+        return self._hall.places(self.now())
 
-    async def _take(self, turn: Turn) -> Held:
-        if not len(self._line) and self._fits(turn):
-            self._line.took(turn)
-            return self._hold(turn)
-        self._check_room(turn.name)
-        door: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
-        turn.since = self._clock()
-        self._line.join(turn)
-        self._doors[turn] = door
-        try:
-            return await door
-        except asyncio.CancelledError:
-            self._give_up(turn, door)
-            raise
+    async def look(self) -> None:
+        """There is nothing that it does not know."""
 
-    def _check_room(self, name: str) -> None:
-        wait = max(RETRY_SECONDS, (self._durations.mean or 0.0) / self.slots)
-        if self.waiting >= self.limit:
-            raise QueueFull(
-                "%(waiting)s requests are already waiting. Please try again shortly.",
-                retry_after=wait,
-                waiting=self.waiting,
-            )
-        if (own := self._line.waiting_of(name)) >= self.per_key:
-            raise RateLimited(
-                "%(own)s requests of %(name)s are already waiting, which is the most. Please wait "
-                "for some of them.",
-                retry_after=wait,
-                own=own,
-                name=name,
-            )
+    async def keep(self) -> None:
+        """It needs no keeping."""
 
-    def _give_up(self, turn: Turn, door: asyncio.Future[Held]) -> None:
-        """Stop waiting; places that were handed over in the same moment go to the next."""
-        if door.done() and not door.cancelled():
-            self._give_back(door.result())
-        elif self._doors.pop(turn, None):
-            self._line.leave(turn)
-            self._hand_out()
-
-    def _fits(self, turn: Turn) -> bool:
-        return self._running + min(turn.places, self.slots) <= self.slots
-
-    def _hold(self, turn: Turn) -> Held:
-        held = Held(turn, min(turn.places, self.slots), self._clock())
-        self._held.add(held)
-        self._held_by[turn.name] += 1
-        self._running += held.places
-        return held
-
-    def _give_back(self, held: Held) -> None:
-        self._held.remove(held)
-        self._held_by[held.turn.name] -= 1
-        self._running -= held.places
-        self._durations.add(self._clock() - held.since)
+    def _leave(self, turn: Turn) -> None:
+        """Whether it waited, was just handed its places, or held them: they go to the next."""
+        self._doors.pop(turn, None)
+        self._hall.leave(turn, self.now())
         self._hand_out()
 
     def _hand_out(self) -> None:
-        """Give turns while they fit. Nobody passes whoever is next and needs more places: a wish
-        for many would else never have its turn."""
-        while (turn := self._line.next()) and self._fits(turn):
+        while turn := self._hall.next():
+            self._hall.take(turn, self.now())
             door = self._doors.pop(turn)
-            if door.cancelled():  # its owner has not noticed yet
-                self._line.leave(turn)
-                continue
-            self._line.take(turn)
-            door.set_result(self._hold(turn))
+            if not door.done():  # else its owner has been cancelled and will notice in a moment
+                door.set_result(None)

@@ -9,25 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from appliance.domain import ChoiceFinished, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from appliance.gateway.redis_contact import Contact
 from appliance.gateway.store import KeptAnswer
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool, Redis
 
-T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
 # On a LAN Redis answers within a millisecond; whoever waits longer had better compute.
 CONNECT_SECONDS = 0.25
 ANSWER_SECONDS = 0.25
-AWAY_SECONDS = 2.0
-"""After a failure Redis is left alone for so long: an outage must not slow every request."""
 MOST_CONNECTIONS = 32
 # The number is that of the format: another version of the appliance does not read ours.
 PREFIX = "appliance:answer:1:"
@@ -80,13 +77,11 @@ class RedisStore:
         self._prefix = f"{PREFIX}{scope}:"
         self._seconds = seconds
         self._max_bytes = max_bytes
-        self._clock = clock
-        self._away_until = 0.0
-        self._is_away = False
+        self._contact = Contact("answers are computed each time", clock)
 
     async def get(self, key: str) -> KeptAnswer | None:
         """The answer, unless it was forgotten, has grown too old or cannot be read."""
-        found = await self._ask(lambda: self._redis.get(self._prefix + key))
+        found = await self._contact.ask(lambda: self._redis.get(self._prefix + key))
         if found is None:
             return None
         try:
@@ -100,25 +95,7 @@ class RedisStore:
         written = encoded(answer)
         if len(written) <= self._max_bytes:
             name = self._prefix + key
-            await self._ask(lambda: self._redis.set(name, written, ex=self._seconds))
-
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        from redis.exceptions import RedisError
-
-        if self._clock() < self._away_until:
-            return None
-        try:
-            answer = await question()
-        except (RedisError, OSError) as error:
-            self._away_until = self._clock() + AWAY_SECONDS
-            if not self._is_away:
-                self._is_away = True
-                logger.warning("Answers are computed each time, for Redis is away: %s", error)
-            return None
-        if self._is_away:
-            self._is_away = False
-            logger.info("Redis answers again")
-        return answer
+            await self._contact.ask(lambda: self._redis.set(name, written, ex=self._seconds))
 
 
 def encoded(answer: KeptAnswer) -> bytes:

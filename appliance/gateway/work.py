@@ -15,7 +15,7 @@ from appliance.domain import ChoiceFinished, Delta, GenerationRequest
 from appliance.engine.client import Accepted, Completed, EngineClient
 from appliance.engine.config import Endpoint, EngineFacts
 from appliance.engine.status import Engine, check_available
-from appliance.gateway.queue import FairQueue
+from appliance.gateway.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ WorkEvent = Placed | Begun | Delta | ChoiceFinished | Completed
 class Workshop:
     """Does pieces of work for callers known by name. Stateless but for its parts."""
 
-    def __init__(self, engine: Engine, client: EngineClient, queue: FairQueue) -> None:
+    def __init__(self, engine: Engine, client: EngineClient, queue: Queue) -> None:
         self._engine = engine
         self._client = client
         self._queue = queue
@@ -69,12 +69,12 @@ class Workshop:
         and gives the place to the next. `ticket` is what the queue knows it by, `interactive`
         tells that a person waits for it; each choice takes a place.
         """
-        started, ahead = time.perf_counter(), self._queue.waiting
+        started = time.perf_counter()
         check_available(self._engine.status)
         place = self._queue.place(
             name, ticket=ticket, interactive=interactive, places=request.choices
         )
-        async with place, self._engine.lease() as endpoint:
+        async with place as ahead, self._engine.lease() as endpoint:
             yield Placed((time.perf_counter() - started) * 1000, ahead)
             model = request.adapter or endpoint.model
             request = with_seed(request, self._engine.status.facts)

@@ -14,8 +14,8 @@ from appliance.domain import Event, GenerationRequest
 from appliance.engine.status import Engine
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.elsewhere import Elsewhere
+from appliance.gateway.hall import Place
 from appliance.gateway.identity import Caller
-from appliance.gateway.queue import Place
 from appliance.gateway.tries import WrongKeys
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.remote import RemoteEngine
+from appliance.gateway import redis_store
+from appliance.gateway.queue import FairQueue, Queue
+from appliance.gateway.redis_queue import SharedQueue
+from appliance.gateway.redis_store import make_pool
 from appliance.ledger.database import Database
+from tests.gateway.guests import Guests, Invite, MakeQueue
 from tests.gateway.house import House
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
+from tests.servers import RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +46,71 @@ async def house(script: ScriptedEngine, tmp_path: Path) -> AsyncIterator[House]:
         await engine.stop()
     made.writer.close()
     database.close()
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may keep a good Redis waiting for longer than a user would."""
+    for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
+        monkeypatch.setattr(redis_store, name, 30.0)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for the tests of a file, none of which harms it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+class Fronts:
+    """Queues of several fronts in this process: each is kept until it is closed."""
+
+    def __init__(self) -> None:
+        self._keeping: dict[Queue, asyncio.Task[None]] = {}
+
+    def open(self, server: RedisServer, scope: str, **sizes: Any) -> Queue:
+        """A further front; a `per_key` that is not given is the limit."""
+        sizes.setdefault("per_key", sizes["limit"])
+        queue = SharedQueue(make_pool(server.url), scope=scope, **sizes)
+        self._keeping[queue] = asyncio.create_task(queue.keep())
+        return queue
+
+    async def close(self, queue: Queue) -> None:
+        keeping = self._keeping.pop(queue)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    async def close_all(self) -> None:
+        for queue in list(self._keeping):
+            await self.close(queue)
+
+
+@pytest.fixture
+async def fronts(patience: None) -> AsyncIterator[Fronts]:
+    fronts = Fronts()
+    yield fronts
+    await fronts.close_all()
+
+
+@pytest.fixture(params=["of one process", "through Redis"])
+def make_queue(request: pytest.FixtureRequest, redis: RedisServer, fronts: Fronts) -> MakeQueue:
+    """Makes a queue from `slots`, `limit` and perhaps `per_key`."""
+    if request.param == "of one process":
+        return FairQueue
+    return partial(fronts.open, redis, secrets.token_hex(4))
+
+
+@pytest.fixture
+async def invite(fronts: Fronts) -> AsyncIterator[Invite]:
+    """Guests for a queue, who all go home after the test."""
+    parties: list[Guests] = []
+
+    def made(queue: Queue) -> Guests:
+        parties.append(Guests(queue))
+        return parties[-1]
+
+    yield made
+    for guests in parties:
+        await guests.all_leave()

@@ -79,12 +79,12 @@ async def test_more_than_there_ever_is_is_refused_for_good(clock: Clock) -> None
 
 async def test_only_so_many_at_once(clock: Clock) -> None:
     limits, anna = RateLimits(None, clock=clock), caller(parallel=1)
-    with limits.at_once(anna):
+    async with limits.at_once(anna):
         with pytest.raises(RateLimited, match="1 requests of anna are under way"):
-            limits.at_once(anna).__enter__()
-        with limits.at_once(caller("ben", parallel=1)):
+            await limits.at_once(anna).__aenter__()
+        async with limits.at_once(caller("ben", parallel=1)):
             pass
-    with limits.at_once(anna):
+    async with limits.at_once(anna):
         pass
 
 

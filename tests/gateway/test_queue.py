@@ -1,80 +1,22 @@
-from __future__ import annotations
+"""What a queue does for those who wait, in one process and through Redis alike."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from __future__ import annotations
 
 import pytest
 
 from appliance.errors import QueueFull, RateLimited
-from appliance.gateway.queue import FairQueue, Place
+from appliance.gateway.hall import Place
+from appliance.gateway.queue import FairQueue
+from tests.gateway.guests import Guests, Invite, MakeQueue, settle
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 
-class Guests:
-    """Tasks that each hold a place until they are told to go."""
-
-    def __init__(self, queue: FairQueue) -> None:
-        self.queue = queue
-        self.inside: list[str] = []
-        self.wishes: dict[str, Any] = {"p": {"interactive": True}, "w": {"places": 2}}
-        self._doors: dict[str, asyncio.Event] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    async def come(self, guest: str) -> None:
-        """`anna-2` is anna's second request, `anna-3p` comes from a page, `anna-4w` is wide."""
-        self._doors[guest] = asyncio.Event()
-        self._tasks[guest] = asyncio.create_task(self._stay(guest))
-        await settle()
-
-    async def go(self, guest: str) -> None:
-        self._doors[guest].set()
-        await self._tasks[guest]
-        await settle()
-
-    async def give_up(self, guest: str) -> None:
-        self._tasks[guest].cancel()
-        await asyncio.gather(self._tasks[guest], return_exceptions=True)
-        await settle()
-
-    async def _stay(self, guest: str) -> None:
-        name, _, kind = guest.partition("-")
-        async with self.queue.place(name, ticket=guest, **self.wishes.get(kind[-1], {})):
-            self.inside.append(guest)
-            await self._doors[guest].wait()
-
-    async def all_leave(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-
-Invite = Callable[[FairQueue], Guests]
-
-
-@pytest.fixture
-async def invite() -> AsyncIterator[Invite]:
-    """Guests for a queue, who all go home after the test."""
-    parties: list[Guests] = []
-
-    def made(queue: FairQueue) -> Guests:
-        parties.append(Guests(queue))
-        return parties[-1]
-
-    yield made
-    for guests in parties:
-        await guests.all_leave()
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-async def test_turns_go_round_by_caller_not_by_arrival(invite: Invite) -> None:
-    guests = invite(FairQueue(slots=1, limit=10))
+async def test_turns_go_round_by_caller_not_by_arrival(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    guests = invite(make_queue(slots=1, limit=10))
     for guest in ("anna-1", "anna-2", "anna-3", "ben-1", "carl-1"):
         await guests.come(guest)
     for guest in ("anna-1", "ben-1", "carl-1", "anna-2"):
@@ -82,8 +24,8 @@ async def test_turns_go_round_by_caller_not_by_arrival(invite: Invite) -> None:
     assert guests.inside == ["anna-1", "ben-1", "carl-1", "anna-2", "anna-3"]
 
 
-async def test_no_more_than_the_slots_run_at_once(invite: Invite) -> None:
-    queue = FairQueue(slots=2, limit=10)
+async def test_no_more_than_the_slots_run_at_once(make_queue: MakeQueue, invite: Invite) -> None:
+    queue = make_queue(slots=2, limit=10)
     guests = invite(queue)
     for guest in ("a-1", "b-1", "c-1"):
         await guests.come(guest)
@@ -92,8 +34,10 @@ async def test_no_more_than_the_slots_run_at_once(invite: Invite) -> None:
     assert (queue.running, queue.waiting) == (2, 0)
 
 
-async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back(invite: Invite) -> None:
-    queue = FairQueue(slots=1, limit=1)
+async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    queue = make_queue(slots=1, limit=1)
     guests = invite(queue)
     await guests.come("a-1")
     await guests.come("b-1")
@@ -103,8 +47,10 @@ async def test_beyond_the_limit_is_refused_at_once_with_a_time_to_come_back(invi
     assert caught.value.retry_after
 
 
-async def test_whoever_gives_up_waiting_leaves_no_gap(invite: Invite) -> None:
-    queue = FairQueue(slots=1, limit=10)
+async def test_whoever_gives_up_waiting_leaves_no_gap(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    queue = make_queue(slots=1, limit=10)
     guests = invite(queue)
     for guest in ("a-1", "b-1", "c-1"):
         await guests.come(guest)
@@ -115,12 +61,14 @@ async def test_whoever_gives_up_waiting_leaves_no_gap(invite: Invite) -> None:
     assert (queue.running, queue.waiting) == (0, 0)
 
 
-async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost(invite: Invite) -> None:
-    queue = FairQueue(slots=1, limit=10)
+async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    queue = make_queue(slots=1, limit=10)
     guests = invite(queue)
     await guests.come("a-1")
     await guests.come("b-1")
-    guests._doors["a-1"].set()
+    guests.rise("a-1")
     await until(lambda: not queue.waiting)
     await guests.give_up("b-1")
     await guests.come("c-1")
@@ -128,14 +76,14 @@ async def test_a_place_handed_over_in_the_moment_of_giving_up_is_not_lost(invite
 
 
 async def test_a_larger_engine_lets_more_in_and_a_smaller_one_takes_effect_as_they_leave(
-    invite: Invite,
+    make_queue: MakeQueue, invite: Invite
 ) -> None:
-    queue = FairQueue(slots=1, limit=10)
+    queue = make_queue(slots=1, limit=10)
     guests = invite(queue)
     for guest in ("a-1", "b-1", "c-1"):
         await guests.come(guest)
     queue.resize(2)
-    await settle()
+    await settle(queue)
     assert guests.inside == ["a-1", "b-1"]
     queue.resize(1)
     await guests.go("a-1")
@@ -144,8 +92,8 @@ async def test_a_larger_engine_lets_more_in_and_a_smaller_one_takes_effect_as_th
     assert guests.inside == ["a-1", "b-1", "c-1"]
 
 
-async def test_one_caller_may_not_fill_the_line(invite: Invite) -> None:
-    queue = FairQueue(slots=1, limit=10, per_key=2)
+async def test_one_caller_may_not_fill_the_line(make_queue: MakeQueue, invite: Invite) -> None:
+    queue = make_queue(slots=1, limit=10, per_key=2)
     guests = invite(queue)
     for guest in ("a-1", "a-2", "a-3"):
         await guests.come(guest)
@@ -157,8 +105,10 @@ async def test_one_caller_may_not_fill_the_line(invite: Invite) -> None:
     assert queue.waiting == 3
 
 
-async def test_a_person_at_a_page_goes_before_programs_but_not_for_ever(invite: Invite) -> None:
-    guests = invite(FairQueue(slots=1, limit=20))
+async def test_a_person_at_a_page_goes_before_programs_but_not_for_ever(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    guests = invite(make_queue(slots=1, limit=20))
     await guests.come("a-1")
     await guests.come("a-2")
     for name in "bcdef":
@@ -170,8 +120,10 @@ async def test_a_person_at_a_page_goes_before_programs_but_not_for_ever(invite: 
     assert order == ["a-1", "b-1p", "c-1p", "d-1p", "a-2", "e-1p", "f-1p"]
 
 
-async def test_within_a_key_its_page_goes_before_its_programs(invite: Invite) -> None:
-    guests = invite(FairQueue(slots=1, limit=20))
+async def test_within_a_key_its_page_goes_before_its_programs(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    guests = invite(make_queue(slots=1, limit=20))
     for guest in ("a-1", "a-2", "b-1", "a-3p"):
         await guests.come(guest)
     for guest in ("a-1", "b-1"):
@@ -179,8 +131,10 @@ async def test_within_a_key_its_page_goes_before_its_programs(invite: Invite) ->
     assert guests.inside == ["a-1", "b-1", "a-3p"]
 
 
-async def test_choices_take_a_place_each_and_are_not_passed(invite: Invite) -> None:
-    queue = FairQueue(slots=2, limit=10)
+async def test_choices_take_a_place_each_and_are_not_passed(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    queue = make_queue(slots=2, limit=10)
     guests = invite(queue)
     for guest in ("a-1", "b-1w", "c-1"):
         await guests.come(guest)
@@ -191,8 +145,10 @@ async def test_choices_take_a_place_each_and_are_not_passed(invite: Invite) -> N
     assert guests.inside[-1] == "c-1"
 
 
-async def test_more_choices_than_places_take_all_of_them(invite: Invite) -> None:
-    queue = FairQueue(slots=1, limit=10)
+async def test_more_choices_than_places_take_all_of_them(
+    make_queue: MakeQueue, invite: Invite
+) -> None:
+    queue = make_queue(slots=1, limit=10)
     guests = invite(queue)
     await guests.come("a-1w")
     assert (queue.running, guests.inside) == (1, ["a-1w"])

@@ -22,7 +22,7 @@ from appliance.domain import (
 )
 from appliance.errors import RateLimited
 from appliance.gateway import limits as limits_module
-from appliance.gateway import redis_store
+from appliance.gateway import redis_contact, redis_store
 from appliance.gateway.caller import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.redis_store import RedisStore, make_pool
@@ -31,7 +31,7 @@ from tests.scripted_app import ScriptedAppliance, scripted_appliance
 from tests.scripted_engine import KEY, scripted_engine
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
 
 ANSWER = KeptAnswer(
     request_id="r",
@@ -55,13 +55,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may keep a good Redis waiting for longer than a user would."""
-    for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
-        monkeypatch.setattr(redis_store, name, 30.0)
 
 
 @pytest.fixture
@@ -115,7 +108,7 @@ async def test_a_redis_that_was_killed_is_done_without_and_found_again(
         await kept.put("k", ANSWER)
     server.start()
     assert await kept.get("k") is None  # it is not asked for a while
-    clock.now += redis_store.AWAY_SECONDS
+    clock.now += redis_contact.AWAY_SECONDS
     await kept.put("k", ANSWER)
     assert await kept.get("k") == ANSWER
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

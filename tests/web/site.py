@@ -30,9 +30,9 @@ from appliance.engine.supervisor import BY_HAND
 from appliance.fit.decision import Plan, Reason
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.elsewhere import Elsewhere
+from appliance.gateway.hall import Place
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
-from appliance.gateway.queue import Place
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from appliance.domain import Message
-from appliance.gateway.queue import Place
+from appliance.gateway.hall import Place
 from appliance.web.chat_title import clean_title
 from tests.web.site import FACTS, Site
 from tests.web.test_chat import HTMX, SECONDS, answer_id, begin, settled
