@@ -58,7 +58,7 @@ class SharedDocument:
         """In place of what was read, with a word to some; False when that has changed."""
         channels = [f"{self._name}:{one}" for one in to]
         stamp = secrets.token_bytes(8)
-        words = [before.stamp, stamp, text, FORGOTTEN_SECONDS, *channels]
+        words: list[bytes | int | str] = [before.stamp, stamp, text, FORGOTTEN_SECONDS, *channels]
         return bool(await self._write(keys=[self._name], args=words))
 
     async def close(self) -> None:

@@ -66,13 +66,14 @@ class Visits:
 
         with contextlib.suppress(RedisError, OSError):
             async with asyncio.timeout(GOODBYE_SECONDS):
-                written = False
-                while not written:
+                left = False
+                while not left:
                     edition = await self._document.read()
                     board = self._board(edition.text)
                     visit = leave(board, self._front, edition.now)
-                    written = await self._write(edition, board, visit)
-        await self._document.close()
+                    left = await self._write(edition, board, visit)
+        with contextlib.suppress(RedisError, OSError):
+            await self._document.close()
 
     async def _attended(self, guests: Collection[Guest]) -> Visit:
         while True:
