@@ -59,21 +59,27 @@ class House:
         return sum(float(value) for key, _, value in rows if key.partition("{")[0] == name)
 
     @contextmanager
-    def at(self, front: psutil.Process, address: str = "127.0.0.1") -> Iterator[httpx2.Client]:
-        """A client with one connection, which this front has taken: the others are asleep then."""
+    def awake(self, front: psutil.Process) -> Iterator[None]:
+        """Inside, the others are asleep: this front takes whoever connects."""
         others = [one for one in (self.first, *self.further()) if one != front]
+        for one in others:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in others:
+                one.resume()
+
+    @contextmanager
+    def at(self, front: psutil.Process, address: str = "127.0.0.1") -> Iterator[httpx2.Client]:
+        """A client with one connection, which this front has taken."""
         only_one = httpx2.Limits(max_connections=1)
         transport = httpx2.HTTPTransport(
             verify=self.trusted, local_address=address, limits=only_one
         )
         with httpx2.Client(transport=transport, base_url=self.url, timeout=60) as client:
-            for one in others:
-                one.suspend()
-            try:
+            with self.awake(front):
                 client.get("/health").raise_for_status()
-            finally:
-                for one in others:
-                    one.resume()
             yield client
 
     def key(self, name: str, **rules: Any) -> dict[str, str]:
