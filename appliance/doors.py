@@ -40,7 +40,11 @@ class Doors:
 
 
 def doors(
-    settings: Settings, folder: DataFolder, network: Network | None, shared: Signing | None
+    settings: Settings,
+    folder: DataFolder,
+    network: Network | None,
+    tries: WrongKeys,
+    shared: Signing | None,
 ) -> Doors:
     """`network` is where the server listens; without one it is what the settings say. `shared`
     signs sessions for several appliances; without it the folder's secrets do."""
@@ -54,4 +58,4 @@ def doors(
         urls=network.urls,
         authority=folder.authority if settings.vouches_for_itself else lambda: None,
     )
-    return Doors(Sessions(signing), signing, reach, WrongKeys())
+    return Doors(Sessions(signing), signing, reach, tries)

@@ -21,15 +21,26 @@ from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
 from appliance.observability.logs import log_request
 from appliance.observability.metrics import Metrics
-from appliance.observability.readings import EngineReading, Readings
+from appliance.observability.readings import EngineReading, LedgerReading, Readings
 from appliance.observability.seen import GenerationSeen, RequestSeen
 from appliance.observability.spans import generation_spans, request_spans
 from appliance.observability.traces import Traces
 
 
+@dataclass(slots=True, eq=False)
+class FurtherFront:
+    """One life of another process that serves the same appliance: what it has last told."""
+
+    serves: bool = False
+    ledger: LedgerReading = field(default_factory=LedgerReading)
+
+
 @dataclass(slots=True, kw_only=True)
 class Monitor:
-    """Hears of every request that is over, and writes the page of metrics."""
+    """Hears of every request that is over, and writes the page of metrics.
+
+    `further` are the other fronts that live now.
+    """
 
     engine: Engine
     queue: Queue
@@ -39,6 +50,8 @@ class Monitor:
     http: httpx2.AsyncClient
     traces: Traces | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    further: set[FurtherFront] = field(default_factory=set)
+    lost_with_fronts: int = 0
     exposition: Exposition = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +72,33 @@ class Monitor:
         """What a collector has still to be told, it is told now."""
         if self.traces is not None:
             await anyio.to_thread.run_sync(self.traces.close)
+
+    @property
+    def fronts(self) -> int:
+        """How many serve now, this one too."""
+        return 1 + sum(one.serves for one in self.further)
+
+    @property
+    def ledger(self) -> LedgerReading:
+        """What all fronts write."""
+        all_of_them = [read_ledger(self.writer), *(one.ledger for one in self.further)]
+        return LedgerReading(
+            waiting=sum(one.waiting for one in all_of_them),
+            lost=self.lost_with_fronts + sum(one.lost for one in all_of_them),
+            failing=any(one.failing for one in all_of_them),
+            error=next((one.error for one in all_of_them if one.error), None),
+        )
+
+    def another_front(self) -> FurtherFront:
+        """A process that begins. Who starts it writes down what it tells."""
+        self.further.add(front := FurtherFront())
+        return front
+
+    def without(self, front: FurtherFront) -> None:
+        """It is over; what it has lost stays lost."""
+        if front in self.further:
+            self.further.remove(front)
+            self.lost_with_fronts += front.ledger.lost
 
     async def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics as text, and its content type.
@@ -84,9 +124,8 @@ class Monitor:
             queue_places=self.queue.slots,
             cache_entries=None if store is None else len(store),
             cache_bytes=None if store is None else store.used_bytes,
-            ledger_waiting=self.writer.waiting,
-            ledger_lost=self.writer.lost,
-            ledger_failing=self.writer.failing,
+            ledger=self.ledger,
+            fronts=self.fronts,
             data_dir=self.data_dir,
             spans_sent=None if self.traces is None else self.traces.sent,
             spans_lost=None if self.traces is None else self.traces.lost,
@@ -104,6 +143,14 @@ def make_traces(endpoint: str | None) -> Traces | None:
         "host.name": socket.gethostname(),
     }
     return Traces(endpoint, resource, VERSION)
+
+
+def read_ledger(writer: Writer) -> LedgerReading:
+    """What this process writes."""
+    error = None if writer.last_error is None else str(writer.last_error)
+    return LedgerReading(
+        waiting=writer.waiting, lost=writer.lost, failing=writer.failing, error=error
+    )
 
 
 def _engine(status: EngineStatus, kv: float | None) -> EngineReading:

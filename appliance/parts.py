@@ -20,6 +20,7 @@ from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.folder import front_name
 from appliance.gateway.cache import AnswerCache
+from appliance.gateway.counters import MEMORY, make_storage
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.energy import EnergyMeter, card_counter
 from appliance.gateway.gateway import Gateway
@@ -28,6 +29,7 @@ from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue, Queue
 from appliance.gateway.redis_store import RedisStore, make_pool
 from appliance.gateway.store import MemoryStore
+from appliance.gateway.tries import WrongKeys
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
@@ -43,6 +45,7 @@ from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.writer import Writer
 from appliance.monitor import Monitor, make_traces
+from appliance.observability.metrics import Metrics
 from appliance.settings import Settings
 from appliance.signing_shared import SharedSecrets
 from appliance.web.frame import Logged
@@ -67,6 +70,7 @@ class Parts:
     gateway: Gateway
     runs: Runs
     monitor: Monitor
+    tries: WrongKeys
     redis: ConnectionPool | None
     shared: Shared | None
 
@@ -79,14 +83,25 @@ class Shared:
     signing: SharedSecrets
 
 
-def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
+def make_parts(
+    settings: Settings,
+    engine: Engine,
+    *,
+    places: int,
+    card: str | None = None,
+    metrics: Metrics | None = None,
+) -> Parts:
+    """`places` at the engine until it says how many it has; `card` is the UUID of the one whose
+    energy is measured; `metrics` are told of every request, new ones where none are given.
+
+    The database is not touched: the first front migrates it.
+    """
     database = Database(settings.effective_database_url)
-    database.migrate()
     writer = Writer(database)
     front = front_name(settings.data_dir)
     recorder = Recorder(writer, front)
     http = http_client()
-    queue = _queue(settings, max(1, plan.max_concurrency))
+    queue = _queue(settings, max(1, places))
     redis = make_pool(settings.redis_url) if settings.redis_url else None
     store = _store(settings, redis)
     monitor = Monitor(
@@ -97,6 +112,7 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         data_dir=settings.data_dir,
         http=http,
         traces=make_traces(settings.otlp_endpoint),
+        metrics=metrics or Metrics(),
     )
     gateway = Gateway(
         engine=engine,
@@ -107,23 +123,24 @@ def make_parts(settings: Settings, plan: Plan, engine: Engine) -> Parts:
         log_content=settings.log_content,
         cache=None if store is None else AnswerCache(store, shared=settings.cache_shared),
         watch=monitor.generation,
-        energy=EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu and plan.gpu.uuid else None),
+        energy=EnergyMeter(card_counter(card) if card else None),
     )
     keys = KeyStore(database, writer)
     runs = Runs(gateway, engine)
     return Parts(
-        database,
-        writer,
-        recorder,
-        keys,
-        http,
-        engine,
-        queue,
-        gateway,
-        runs,
-        monitor,
-        redis,
-        None if database.is_sqlite else _shared(database, writer, front),
+        database=database,
+        writer=writer,
+        recorder=recorder,
+        keys=keys,
+        http=http,
+        engine=engine,
+        queue=queue,
+        gateway=gateway,
+        runs=runs,
+        monitor=monitor,
+        tries=WrongKeys(make_storage(settings.redis_url or MEMORY, redis)),
+        redis=redis,
+        shared=None if database.is_sqlite else _shared(database, writer, front),
     )
 
 
@@ -206,7 +223,8 @@ def web_parts(
         count_tokens=TokenCounter(parts.engine, EngineClient(parts.http)),
         runs=parts.runs,
         plan=plan,
-        losses=parts.writer,
+        losses=lambda: parts.monitor.ledger,
+        fronts=lambda: parts.monitor.fronts,
         reach=entrance.reach,
         demo_model=load_catalogue().demo.name,
         sessions=entrance.sessions,

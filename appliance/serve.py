@@ -7,6 +7,7 @@ import gc
 import signal
 import socket
 import sys
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,18 +19,20 @@ from appliance import VERSION, console
 from appliance.engine.status import Engine
 from appliance.engines import make_engine
 from appliance.entrance import Tls, surroundings, tls_for
-from appliance.errors import SetupError
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.hub_files import HubFiles
 from appliance.fit.plan import Plan, Wish, plan
 from appliance.fit.probe import probe
 from appliance.folder import DataFolder
 from appliance.lan.network import Network
+from appliance.listening import bind
 from appliance.observability.logs import set_up_logging
 from appliance.settings import Settings
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from appliance.fronts.first import Several
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,17 @@ class Start:
     plain: socket.socket | None
 
 
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The appliance's, and blocks in which those serve that have a listener of their own."""
+
+    main: uvicorn.Server
+    beside: list[AbstractAsyncContextManager[None]]
+
+
 def serve(settings: Settings) -> None:
     """Until it is stopped. Raises SetupError when it cannot start."""
-    set_up_logging(settings.log_format)
+    set_up_logging(settings.log_format, front=1 if settings.workers > 1 else None)
     listener = bind(settings.bind_host, settings.port)
     redirect = settings.redirect_port
     plain = None if redirect is None else bind(settings.bind_host, redirect, "--redirect-port")
@@ -82,38 +93,57 @@ async def _run(start: Start) -> None:
     engine = make_engine(settings, start.folder, start.decision)
     await engine.start()
     try:
-        server, plain = await anyio.to_thread.run_sync(_servers, start, engine)
-        from appliance.server import alongside
-
-        async with surroundings(settings, network, start.tls), alongside(plain, start.plain):
+        async with AsyncExitStack() as around:
+            servers = await anyio.to_thread.run_sync(_servers, start, engine, around)
+            await around.enter_async_context(surroundings(settings, network, start.tls))
+            for beside in servers.beside:
+                await around.enter_async_context(beside)
             if not settings.no_browser:
                 console.open_browser(network.local_url)
-            await server.serve(sockets=[start.listener])
+            await servers.main.serve(sockets=[start.listener])
     finally:
         with anyio.CancelScope(shield=True):
             await engine.stop()
 
 
-def _servers(start: Start, engine: Engine) -> tuple[uvicorn.Server, uvicorn.Server]:
-    """The appliance's, and the one that leads to it over plain HTTP."""
+def _servers(start: Start, engine: Engine, around: AsyncExitStack) -> Servers:
+    """`around` closes what they need, after them."""
     # Looking for garbage among what is being imported costs a tenth of the start and finds none.
     gc.disable()
     import uvicorn
 
     from appliance.app import create_app
-    from appliance.server import config_for, plain_server
+    from appliance.server import alongside, config_for, plain_server
 
     if start.network.is_open:
         from appliance.opening import open_up
 
         open_up(start.settings, start.network)
+    several = _several(start, around)
     watchers = [console.follow_engine]
-    app = create_app(start.settings, start.folder, start.decision, engine, watchers, start.network)
+    fronts = {} if several is None else {"beside": several.fronts.beside}
+    app = create_app(
+        start.settings, start.folder, start.decision, engine, watchers, start.network, **fronts
+    )
     gc.freeze()
     gc.enable()
-    context = None if start.tls is None else start.tls.context
-    server = uvicorn.Server(config_for(app, start.settings, context))
-    return server, plain_server(app, start.settings)
+    config = config_for(app, start.settings, None if start.tls is None else start.tls.context)
+    plain = alongside(plain_server(app, start.settings), start.plain)
+    if several is None:
+        return Servers(uvicorn.Server(config), [plain])
+    relayed = alongside(several.relay_server(app), several.channel.listener)
+    return Servers(several.main_server(config), [plain, relayed])
+
+
+def _several(start: Start, around: AsyncExitStack) -> Several | None:
+    """What more than one front needs; None for one."""
+    if start.settings.workers == 1:
+        return None
+    from appliance.fronts.first import several
+
+    files = None if start.tls is None else (start.tls.source.certificate, start.tls.source.key)
+    places = start.decision.max_concurrency
+    return around.enter_context(several(start.settings, start.listener, places, files))
 
 
 def wish_of(settings: Settings) -> Wish:
@@ -124,39 +154,6 @@ def wish_of(settings: Settings) -> Wish:
         context_length=settings.context_length,
         max_concurrency=settings.max_concurrency,
     )
-
-
-def bind(host: str, port: int, flag: str = "--port") -> socket.socket:
-    """A listening socket. Raises SetupError with what to do when the port is not to be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    if socket.has_dualstack_ipv6() and family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    try:
-        _reuse(listener)
-        listener.bind((host, port))
-        # Listening from now on lets a browser that opens early wait instead of failing.
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise SetupError(
-            "Port %(port)s on %(host)s cannot be used: %(error)s. Choose another with %(flag)s, "
-            "for example %(flag)s %(other)s.",
-            flag=flag,
-            port=port,
-            host=host,
-            error=error.strerror or error,
-            other=port + 1 if port < 65535 else 8001,
-        ) from None
-    return listener
-
-
-def _reuse(listener: socket.socket) -> None:
-    """POSIX: a restart need not wait for old connections. Windows: nobody may share our port."""
-    if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-    else:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def _announce(start: Start) -> None:

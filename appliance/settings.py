@@ -9,12 +9,21 @@ plain values.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from appliance.engine.config import Adapter
 from appliance.errors import SetupError
@@ -151,6 +160,12 @@ class Settings(BaseModel):
         description="OpenTelemetry collector that gets traces over OTLP/HTTP, such as "
         "http://127.0.0.1:4318.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve side by side before one engine; above 1: --redis-url.",
+    )
     hub_endpoint: str | None = Field(
         None,
         description="Hub: a mirror's address, or modelscope; default: huggingface.co.",
@@ -196,6 +211,17 @@ class Settings(BaseModel):
     def _proxies_are_networks(cls, value: str) -> str:
         for part in filter(None, (p.strip() for p in value.split(","))):
             ip_network(part, strict=False)
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_share_what_they_must(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and sys.platform == "win32":
+            raise ValueError("on Windows several processes cannot listen on one port; give 1")
+        if value > 1 and info.data.get("redis_url") is None:
+            raise ValueError(
+                "they count limits and wait in one line through Redis; give redis_url too"
+            )
         return value
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,13 +89,15 @@ class Front(HttpServer):
 
     name = "our appliance"
 
-    def __init__(self, engine: EngineConfig | HttpServer, *, places: int = PLACES) -> None:
+    def __init__(
+        self, engine: EngineConfig | HttpServer, *, places: int = PLACES, flags: Sequence[str] = ()
+    ) -> None:
         self.version = f"appliance {version_of_the_code()}"
         self.port = free_port()
         self._data = tempfile.TemporaryDirectory()
         command = [sys.executable, "-m", "appliance.cli", "--data-dir", self._data.name]
         command += ["--port", str(self.port), "--no-browser", "--model", "demo"]
-        command += ["--max-concurrency", str(places)]
+        command += ["--max-concurrency", str(places), *flags]
         if isinstance(engine, EngineConfig):
             Path(engine.cache_dir).mkdir(parents=True, exist_ok=True)
             (Path(self._data.name) / "models").symlink_to(engine.cache_dir)

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from appliance.connections import MOST_HEAD_BYTES, BoundedConnection
-from appliance.serve import bind
+from appliance.listening import bind
 from appliance.server import Beside, alongside, config_for
 from appliance.settings import load_settings
 

@@ -18,8 +18,8 @@ from appliance.folder import DataFolder
 from appliance.lan.addresses import Address
 from appliance.lan.network import Network
 from appliance.lan.tls import client_context
+from appliance.listening import bind
 from appliance.opening import open_up
-from appliance.serve import bind
 from appliance.server import Beside, ToHttps, alongside, config_for
 from appliance.settings import Settings, load_settings
 

@@ -42,7 +42,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"trusted_proxies": "10.0.0.0/99"}, r"'trusted_proxies'"),
     ({"precision": "int3"}, r"'precision' is 'int3'.*'16bit', 'int8', 'nf4', 'fp8' or 'awq'"),
     ({"context_length": 5}, r"'context_length' is 5"),
+    ({"workers": 2}, r"'workers' is 2.*through Redis; give redis_url too"),
 ]
+
+
+def test_windows_has_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = {"data_dir": tmp_path, "workers": 2, "redis_url": "redis://localhost"}
+    assert load_settings(several, {}).workers == 2
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(SetupError, match="on Windows several processes cannot listen"):
+        load_settings(several, {})
 
 
 @pytest.mark.parametrize(("flags", "sentence"), WRONG)

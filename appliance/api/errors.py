@@ -26,14 +26,15 @@ NOT_A_FIELD = re.compile(r"[\[\-]|^[A-Z]")
 ForPeople = Callable[[Request, HTTPException], Response]
 
 
-def install(app: FastAPI, for_people: ForPeople) -> None:
+def install(app: FastAPI, for_people: ForPeople | None = None) -> None:
     """Make every error of an API route leave in its dialect and enter the ledger row.
 
-    `for_people` answers a browser that asked for no API, such as at an unknown address.
+    `for_people` answers a browser that asked for no API, such as at an unknown address; None where
+    there are no pages.
     """
 
     async def http_error(request: Request, error: HTTPException) -> Response:
-        if _is_for_people(request):
+        if for_people is not None and _is_for_people(request):
             return for_people(request, error)
         if isinstance(error, Refused):
             return await _appliance_error(request, error.refusal)

@@ -115,7 +115,10 @@ class Engine(Protocol):
     def changes(self) -> AsyncIterator[EngineStatus]: ...
 
     def endpoint(self) -> Endpoint:
-        """Where to send work now. Raises EngineUnavailable with the reason while there is none."""
+        """Where it answers now, for questions that keep it from nothing.
+
+        Raises EngineUnavailable with the reason while there is none.
+        """
         ...
 
     def lease(self) -> AbstractAsyncContextManager[Endpoint]:

@@ -1,30 +1,44 @@
-"""How often an address may present a wrong key, at the login page and at the APIs together."""
+"""How often an address may present a wrong key, at the login page and at the APIs together.
+
+Counted in memory, or where several fronts count together.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
 
 from appliance.errors import RateLimited
 
+T = TypeVar("T")
+Window = MovingWindowRateLimiter
+
 
 class WrongKeys:
-    """Counts the wrong keys of each address, so that keys cannot be tried out in a loop."""
+    """Counts the wrong keys of each address, so that keys cannot be tried out in a loop.
 
-    def __init__(self, tries_a_minute: int = 10) -> None:
-        self._window = MovingWindowRateLimiter(MemoryStorage())
+    `storage` is one of `limits`; while it is away, this process counts by itself.
+    """
+
+    def __init__(self, storage: Any = None, tries_a_minute: int = 10) -> None:
+        self._own = Window(MemoryStorage())
+        self._window = self._own if storage is None else Window(storage)
         self._limit = RateLimitItemPerMinute(tries_a_minute)
 
     async def check(self, address: str) -> None:
         """Raises RateLimited while `address` was wrong too often in the last minute."""
-        if await self._window.test(self._limit, address):
+        name = ("wrong keys", address)
+        if await self._ask(lambda window: window.test(self._limit, *name)):
             return
-        reset_time = (await self._window.get_window_stats(self._limit, address)).reset_time
-        wait = max(1, math.ceil(reset_time - time.time()))
+        stats = await self._ask(lambda window: window.get_window_stats(self._limit, *name))
+        wait = max(1, math.ceil(stats.reset_time - time.time()))
         raise RateLimited(
             "Too many wrong keys from your address. Wait %(seconds)s s, then try again.",
             retry_after=wait,
@@ -32,4 +46,10 @@ class WrongKeys:
         )
 
     async def failed(self, address: str) -> None:
-        await self._window.hit(self._limit, address)
+        await self._ask(lambda window: window.hit(self._limit, "wrong keys", address))
+
+    async def _ask(self, question: Callable[[Window], Awaitable[T]]) -> T:
+        try:
+            return await question(self._window)
+        except StorageError:
+            return await question(self._own)

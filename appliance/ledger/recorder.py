@@ -7,7 +7,7 @@ leaves a trace: `mark_interrupted` finishes such rows at the next start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Unpack
@@ -17,6 +17,7 @@ from sqlmodel import Session, col, insert, update
 
 from appliance.domain import Timings, Usage
 from appliance.ledger import fronts, search
+from appliance.ledger.interruption import interrupt
 from appliance.ledger.masking import masked
 from appliance.ledger.recorded import Measured, Notes, counted, rounded
 from appliance.ledger.tables import GenerationStored, RequestRecord
@@ -156,6 +157,11 @@ class Recorder:
         and raises what went wrong.
         """
         return self._writer.schedule(partial(fronts.begin, name=self.front)).result()
+
+    def mark_cut_off(self, request_ids: Collection[str]) -> None:
+        """Closes those of these requests that are open: whoever served them is gone."""
+        theirs = col(RequestRecord.id).in_(list(request_ids))
+        self._writer.submit(partial(interrupt, gone=theirs))
 
 
 def _insert(session: Session, opening: Insert, row: dict[str, Any]) -> None:

@@ -25,17 +25,18 @@ def appliance(readings: Readings) -> Iterator[Metric]:
     yield gauge("appliance_info", "The version.", [({"version": readings.version}, 1)])
     yield from _engine(readings.engine)
     for name, text, value in (
+        ("fronts", "Processes that serve.", readings.fronts),
         ("queue_running", "Places at the engine that are taken.", readings.queue_running),
         ("queue_waiting", "Requests that wait for a place.", readings.queue_waiting),
         ("queue_places", "Places at the engine.", readings.queue_places),
         ("cache_entries", "Answers kept.", readings.cache_entries),
         ("cache_bytes", "Memory of the answers kept.", readings.cache_bytes),
-        ("ledger_waiting", "Writes that wait for the ledger.", readings.ledger_waiting),
-        ("ledger_failing", "1 while the ledger cannot record.", int(readings.ledger_failing)),
+        ("ledger_waiting", "Writes that wait for the ledger.", readings.ledger.waiting),
+        ("ledger_failing", "1 while the ledger cannot record.", int(readings.ledger.failing)),
     ):
         if value is not None:
             yield gauge(f"appliance_{name}", text, [(NONE, value)])
-    yield sums("appliance_ledger_lost", "Writes lost.", [(NONE, readings.ledger_lost)])
+    yield sums("appliance_ledger_lost", "Writes lost.", [(NONE, readings.ledger.lost)])
     spans = {"sent": readings.spans_sent, "lost": readings.spans_lost}
     counted = [({"result": name}, value) for name, value in spans.items() if value is not None]
     if counted:

@@ -16,10 +16,13 @@ from appliance.observability.seen import RequestSeen
 ACCESS = logging.getLogger("appliance.access")
 
 
-def set_up_logging(form: Literal["text", "json"]) -> None:
-    """For the whole process: warnings and worse; as JSON also a line for every request."""
+def set_up_logging(form: Literal["text", "json"], front: int | None = None) -> None:
+    """For the whole process: warnings and worse; as JSON also a line for every request.
+
+    `front` is the number of the process that writes, where several serve.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.setFormatter(JsonLines(front) if form == "json" else TextLines(front))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     ACCESS.setLevel(logging.INFO if form == "json" else logging.WARNING)
 
@@ -36,10 +39,11 @@ def _facts(seen: RequestSeen) -> dict[str, Any]:
 
 
 class TextLines(logging.Formatter):
-    """`WARNING appliance.x: what (request 01J…)`."""
+    """`WARNING appliance.x: what (request 01J…)`, where several serve `WARNING front 2, app…`."""
 
-    def __init__(self) -> None:
-        super().__init__("%(levelname)s %(name)s: %(message)s%(request)s")
+    def __init__(self, front: int | None = None) -> None:
+        who = "" if front is None else f"front {front}, "
+        super().__init__(f"%(levelname)s {who}%(name)s: %(message)s%(request)s")
 
     def format(self, record: logging.LogRecord) -> str:
         context = current()
@@ -48,12 +52,20 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, request, trace, exception."""
+    """One JSON object a line: time (UTC), level, logger, message, request, trace, exception.
+
+    With `front` where several serve.
+    """
+
+    def __init__(self, front: int | None = None) -> None:
+        super().__init__()
+        self._front = {} if front is None else {"front": front}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            **self._front,
             "logger": record.name,
             "message": record.getMessage(),
         }

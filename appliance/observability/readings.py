@@ -33,9 +33,20 @@ class EngineReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerReading:
+    """Writes that wait and writes that are lost; `error` is the reason of the first loss."""
+
+    waiting: int = 0
+    lost: int = 0
+    failing: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """`cache_bytes` and `cache_entries` are None where no answers are kept, `spans_sent` and
-    `spans_lost` where there are no traces.
+    `spans_lost` where there are no traces. `fronts` serve, of which each writes to the ledger:
+    `ledger` is of all of them.
     """
 
     version: str
@@ -45,9 +56,8 @@ class Readings:
     queue_places: int
     cache_entries: int | None
     cache_bytes: int | None
-    ledger_waiting: int
-    ledger_lost: int
-    ledger_failing: bool
+    ledger: LedgerReading
+    fronts: int
     data_dir: Path
     spans_sent: int | None = None
     spans_lost: int | None = None

@@ -26,6 +26,7 @@ from appliance.ledger.joining import Joining
 from appliance.ledger.keys import KeyStore
 from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
+from appliance.observability.readings import LedgerReading
 from appliance.web.chat_store import Chats
 from appliance.web.frame import Logged
 from appliance.web.session import Sessions
@@ -56,15 +57,6 @@ class Generator(Runner, Protocol):
     def place(self, request_id: str, caller: Caller) -> Place | None: ...
 
 
-class Losses(Protocol):
-    """What pages ask of the ledger's writer: what could not be written down, and why."""
-
-    @property
-    def lost(self) -> int: ...
-    @property
-    def last_error(self) -> Exception | None: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """Since when this process listens, where, and whether it asks its own machine for a key.
@@ -90,7 +82,8 @@ class WebParts:
     everybody; `language` is the owner's choice for all, or `auto`;
     `count_tokens` asks the engine, None: it cannot tell;
     `demo_model` is the name by which the engine calls the small model of the installation;
-    `chat_titles`: the model names chats.
+    `chat_titles`: the model names chats; `losses()` tells what the ledger could not record,
+    `fronts()` how many processes serve.
     """
 
     gateway: Generator
@@ -108,11 +101,12 @@ class WebParts:
     count_tokens: Callable[[str], Awaitable[int | None]]
     runs: Runs
     plan: Any
-    losses: Losses
+    losses: Callable[[], LedgerReading]
     reach: Reach
     sessions: Sessions
     joining: Joining
     sign_out_all: Callable[[], None]
+    fronts: Callable[[], int] = lambda: 1
     language: str = "auto"
     demo_model: str = ""
     version: str = ""

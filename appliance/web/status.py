@@ -14,8 +14,9 @@ from fastapi.responses import HTMLResponse
 from appliance.domain import Phrase
 from appliance.engine.status import EngineStatus
 from appliance.ledger.views import MinuteBucket, Totals
+from appliance.observability.readings import LedgerReading
 from appliance.web.page import Page, PageDep, PageRoute
-from appliance.web.parts import Losses, Reach
+from appliance.web.parts import Reach
 from appliance.web.plots import Plot, bar_plot, line_plot
 
 router = APIRouter(route_class=PageRoute)
@@ -42,7 +43,8 @@ class StatusView:
     buckets: Sequence[MinuteBucket]
     plots: Plots
     totals: Totals
-    losses: Losses
+    losses: LedgerReading
+    fronts: int
     reach: Reach
     is_local: bool
     is_ours: bool
@@ -73,7 +75,8 @@ async def _view(page: Page, *, live: bool) -> StatusView:
         buckets=buckets,
         plots=draw(buckets),
         totals=await parts.queries.totals(),
-        losses=parts.losses,
+        losses=parts.losses(),
+        fronts=parts.fronts(),
         reach=parts.reach,
         is_local=is_local(parts.reach.host),
         is_ours=parts.plan.engine != "remote",

@@ -89,3 +89,12 @@ def test_text_is_for_people(written: Callable[[Form], io.StringIO]) -> None:
     log_request(SEEN)
     in_a_request(lambda: logging.getLogger("appliance.x").warning("disk is full"))
     assert stream.getvalue() == "WARNING appliance.x: disk is full (request 01REQUEST)\n"
+
+
+def test_where_several_serve_a_line_says_which(written: Callable[[Form], io.StringIO]) -> None:
+    wanted: dict[Form, str] = {"text": "WARNING front 2, appliance.x: full\n", "json": '"front": 2'}
+    for form, said in wanted.items():
+        stream = written("text")
+        set_up_logging(form, front=2)
+        logging.getLogger("appliance.x").warning("full")
+        assert said in stream.getvalue()

@@ -45,6 +45,7 @@ from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.writer import Writer
+from appliance.monitor import read_ledger
 from appliance.web.app import mount_pages, mount_static
 from appliance.web.parts import Reach, WebParts
 from appliance.web.runs import Runs
@@ -220,7 +221,7 @@ class Site:
             count_tokens=word_count,
             runs=self.runs,
             plan=PLAN,
-            losses=self.writer,
+            losses=lambda: read_ledger(self.writer),
             reach=Reach(started_at=datetime.now(UTC), host="127.0.0.1", port=8000),
             sessions=sessions,
             joining=Joining(self.database, self.writer),
