@@ -6,11 +6,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.live import Appliance, appliance
 
 # Two processes of tests on few cores: threads that wait must not spin. Engines inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# How long one example takes on a busy machine proves nothing. And a check of one change must not fail by
+# a case that chance brings up: at home, chance may search on.
+settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("ours")
 
 TOGETHER = ("tests/engine/worker/", "tests/browser/", "tests/whole/")
 """What takes longest and shares models and servers comes first, each in one process of its own."""

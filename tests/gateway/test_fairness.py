@@ -48,7 +48,7 @@ def day(coming: Arrivals) -> list[Served]:
 
 
 @given(arrivals)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_everybody_has_a_turn_and_a_keys_own_order_is_kept(coming: Arrivals) -> None:
     served = day(coming)
     assert len(served) == len(coming)
@@ -61,7 +61,7 @@ def test_everybody_has_a_turn_and_a_keys_own_order_is_kept(coming: Arrivals) -> 
 
 
 @given(arrivals, some.integers(0, 30), some.booleans(), some.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_fifty_wishes_of_one_key_delay_a_single_one_by_no_more_than_one_answer(
     others: Arrivals, at: int, noise_is_a_page: bool, single_is_a_page: bool
 ) -> None:

@@ -156,7 +156,7 @@ class Fronts(RuleBasedStateMachine):
 
 
 TestFronts = Fronts.TestCase
-TestFronts.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFronts.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def test_a_front_lives_as_long_as_it_attends_and_its_places_no_longer() -> None:

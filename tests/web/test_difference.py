@@ -64,7 +64,7 @@ def test_code_is_compared_by_lines() -> None:
     assert merge(pieces, {1}) == "a = 1\nb = 2\nc = 3\nd = 4\n"
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(TEXTS, TEXTS)
 def test_all_accepted_is_the_new_text_and_none_the_old(old: str, new: str) -> None:
     for compare in (compare_words, compare_lines):

@@ -38,7 +38,7 @@ def by_the_book(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> 
 
 
 @given(REQUESTS, st.sampled_from([0, 200, 10**6]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_request_sees_its_own_keys_up_to_itself(
     requests: list[tuple[int, int]], pairs: int
 ) -> None:

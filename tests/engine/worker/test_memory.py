@@ -72,7 +72,7 @@ def library_footprint(chosen: Plan) -> int:
     return int(handler.compute_memory_footprint(ordered.max_batch_tokens, sectors))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cards, contexts, st.none() | st.integers(1, 64))
 def test_the_library_takes_no_more_of_a_card_than_was_planned(
     gpu: Any, context: int | None, places: int | None

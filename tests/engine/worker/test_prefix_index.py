@@ -36,7 +36,7 @@ class NaiveIndex:
         return known
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(prompts, st.integers(1, 8))
 def test_counts_as_the_naive_model_does(seen: list[list[int]], capacity: int) -> None:
     index, naive = PrefixIndex(BLOCK, capacity), NaiveIndex(capacity)
