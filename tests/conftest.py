@@ -13,8 +13,8 @@ from tests.live import Appliance, appliance
 # Two processes of tests on few cores: threads that wait must not spin. Engines inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# How long one example takes on a busy machine proves nothing. And a check of one change must not fail by
-# a case that chance brings up: at home, chance may search on.
+# How long one example takes on a busy machine proves nothing. And a check of one change must not
+# fail by a case that chance brings up: at home, chance may search on.
 settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("ours")
 
