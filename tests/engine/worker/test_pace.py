@@ -1,4 +1,4 @@
-"""Tokens of a crowd leave together; nobody waits for the first, the last, or alone."""
+"""Tokens leave together; nobody waits for the first and the last."""
 
 from __future__ import annotations
 
@@ -18,38 +18,32 @@ def word(token: int = 1) -> Step:
     return Step([token], None)
 
 
-def test_a_crowd_waits_for_each_other_a_little() -> None:
+def test_tokens_wait_for_each_other_a_little() -> None:
     clock = Clock()
     pace, one, two = Pace(clock), TokenStream(ask([1])), TokenStream(ask([1]))
     first = [(one, word()), (two, word())]
-    assert pace.ready(first, 2) == first
+    assert pace.ready(first) == first
     clock.now += PIECE_SECONDS / 2
-    assert pace.ready([(one, word(2)), (two, word(3))], 2) is None
+    assert pace.ready([(one, word(2)), (two, word(3))]) is None
     clock.now += PIECE_SECONDS / 2
     together = [(one, word(2)), (two, word(3)), (one, word(4))]
-    assert pace.ready([(one, word(4))], 2) == together
+    assert pace.ready([(one, word(4))]) == together
 
 
 def test_the_first_the_last_and_failures_take_everything_along() -> None:
     pace, one = Pace(Clock()), TokenStream(ask([1]))
-    pace.ready([(one, word())], 3)
+    pace.ready([(one, word())])
     for urgent in (Step([], "stop"), Step([7], "length"), "it failed"):
-        assert pace.ready([(one, word())], 3) is None
-        assert pace.ready([(one, urgent)], 3) == [(one, word()), (one, urgent)]
+        assert pace.ready([(one, word())]) is None
+        assert pace.ready([(one, urgent)]) == [(one, word()), (one, urgent)]
     other = TokenStream(ask([1]))
-    assert pace.ready([(one, word())], 3) is None
-    assert pace.ready([(other, word())], 3) == [(one, word()), (other, word())]
-
-
-def test_who_is_alone_never_waits() -> None:
-    pace, one = Pace(Clock()), TokenStream(ask([1]))
-    for token in range(3):
-        assert pace.ready([(one, word(token))], 1) == [(one, word(token))]
+    assert pace.ready([(one, word())]) is None
+    assert pace.ready([(other, word())]) == [(one, word()), (other, word())]
 
 
 def test_the_loop_has_its_turn_while_only_prompts_are_read() -> None:
     clock = Clock()
     pace = Pace(clock)
     clock.now += PIECE_SECONDS
-    assert pace.ready([], 4) == []
-    assert pace.ready([], 4) is None
+    assert pace.ready([]) == []
+    assert pace.ready([]) is None

@@ -3,7 +3,7 @@
 All contact with the library is here, in `openvino_requests`, `openvino_pipeline` and
 `openvino_forms`. One thread owns the pipeline.
 The library holds Python's lock for a whole `step`, so the event loop gets its turns between
-steps: the thread hands tokens over, in a crowd not after each step (`pace`), and waits until the
+steps: the thread hands tokens over, though not after each step (`pace`), and waits until the
 loop has had a few rounds, which is what a new connection needs to become a submitted request.
 """
 
@@ -94,7 +94,7 @@ class OpenVinoBackend:
             # Half a second that nobody need wait for before the page says "ready".
             self._requests.finish_warm_up()
             while self._follow_orders():
-                news = self._pace.ready(self._requests.step(), self._requests.running)
+                news = self._pace.ready(self._requests.step())
                 if news is not None:
                     self._hand_over(news)
             self._requests.close()

@@ -69,11 +69,6 @@ class Requests:
         """As of the last step, which the library tells in per cent. From any thread."""
         return self._pipeline.get_metrics().cache_usage / 100 if self._running else 0.0
 
-    @property
-    def running(self) -> int:
-        """Answers that are being generated."""
-        return len(self._running)
-
     def streams(self) -> Iterator[TokenStream]:
         yield from self._running
         yield from self._lane.owners()

@@ -1,8 +1,8 @@
-"""How often the tokens of a crowd leave the engine.
+"""How often tokens leave the engine.
 
 On a processor, carrying a token to its reader takes time from computing everybody's next one. A
-reader sees no difference between 25 pieces a second and 70: a crowd's tokens wait for each other a
-little. First and last tokens, and whoever is alone, never wait.
+reader sees no difference between 25 pieces of text a second and more, so tokens wait for each other
+a little; the first and the last ones never do.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Pace:
         self._begun: WeakSet[TokenStream] = WeakSet()
         self._kept: News = []
 
-    def ready(self, news: Sequence[tuple[TokenStream, Step | str]], running: int) -> News | None:
-        """All that is to be handed over now, when so many answers are running; None: wait."""
+    def ready(self, news: Sequence[tuple[TokenStream, Step | str]]) -> News | None:
+        """All that is to be handed over now; None: it can wait."""
         self._kept += news
         urgent = [self._is_urgent(stream, item) for stream, item in news]
-        if running > 1 and not any(urgent) and self._clock() - self._handed_over < PIECE_SECONDS:
+        if not any(urgent) and self._clock() - self._handed_over < PIECE_SECONDS:
             return None
         self._handed_over = self._clock()
         kept, self._kept = self._kept, []
