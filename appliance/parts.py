@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,11 +23,11 @@ from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.energy import EnergyMeter, card_counter
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.identity import Caller
-from appliance.gateway.limits import RateLimits
-from appliance.gateway.queue import FairQueue, Queue
-from appliance.gateway.redis_store import RedisStore, make_pool
+from appliance.gateway.queue import Queue
+from appliance.gateway.redis_store import make_pool
 from appliance.gateway.store import MemoryStore
 from appliance.gateway.tries import WrongKeys
+from appliance.in_common import make_limits, make_queue, make_store
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
@@ -101,9 +99,9 @@ def make_parts(
     front = front_name(settings.data_dir)
     recorder = Recorder(writer, front)
     http = http_client()
-    queue = _queue(settings, max(1, places))
+    queue = make_queue(settings, max(1, places))
     redis = make_pool(settings.redis_url) if settings.redis_url else None
-    store = _store(settings, redis)
+    store = make_store(settings, redis)
     monitor = Monitor(
         engine=engine,
         queue=queue,
@@ -117,7 +115,7 @@ def make_parts(
     gateway = Gateway(
         engine=engine,
         client=EngineClient(http),
-        limits=_limits(settings, redis),
+        limits=make_limits(settings, redis),
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
@@ -144,50 +142,8 @@ def make_parts(
     )
 
 
-def _queue(settings: Settings, slots: int) -> Queue:
-    limit, per_key = settings.queue_limit, settings.queue_limit_per_key
-    if settings.redis_url is None:
-        return FairQueue(slots=slots, limit=limit, per_key=per_key)
-    from appliance.gateway.redis_queue import SharedQueue
-
-    pool, scope = make_pool(settings.redis_url), engine_scope(settings)
-    return SharedQueue(pool, scope=scope, slots=slots, limit=limit, per_key=per_key)
-
-
-def _limits(settings: Settings, redis: ConnectionPool | None) -> RateLimits:
-    if redis is None or settings.redis_url is None:
-        return RateLimits(settings.rate_limit)
-    from appliance.gateway.redis_holdings import SharedHoldings
-
-    holdings = SharedHoldings(redis)
-    return RateLimits(settings.rate_limit, settings.redis_url, pool=redis, holdings=holdings)
-
-
-def engine_scope(settings: Settings) -> str:
-    """The same for all fronts of one engine: they share a queue, and kept answers.
-
-    Two servers may call different models the same. An engine of our own belongs to the data folder,
-    which one appliance uses at a time, on this machine and under this name.
-    """
-    whose = settings.engine_url
-    if whose is None:
-        folder = settings.data_dir.resolve()
-        whose = f"{platform.node()} {folder} {folder.stat().st_ino}"
-    return hashlib.sha256(whose.encode()).hexdigest()[:16]
-
-
 def _shared(database: Database, writer: Writer, front: str) -> Shared:
     return Shared(Fronts(writer, front), SharedSecrets(database, writer))
-
-
-def _store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore | RedisStore | None:
-    if not settings.cache_minutes:
-        return None
-    seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
-    if redis is not None:
-        scope = engine_scope(settings)
-        return RedisStore(redis, scope=scope, seconds=seconds, max_bytes=most)
-    return MemoryStore(seconds=seconds, max_bytes=most)
 
 
 def web_parts(

@@ -61,7 +61,7 @@ class Fronts(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.text: str | None = None
-        self.now = 1000.0
+        self.now = self.latest = 1000.0
         self.fronts = {name: Front(name) for name in "AB"}
         self.lives = count(1)
 
@@ -137,12 +137,14 @@ class Fronts(RuleBasedStateMachine):
     @rule(seconds=some.sampled_from([0.1, BEAT_SECONDS, LEASE_SECONDS + 1, -LEASE_SECONDS]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
+        self.latest = max(self.latest, self.now)
 
     def teardown(self) -> None:
         """Everybody has a turn, once those before have left and the dead are buried."""
         if not hasattr(self, "fronts"):
             return
-        self.now += LEASE_SECONDS + 1
+        # Where a clock was put back, the dead are buried that much later.
+        self.now = self.latest + LEASE_SECONDS + 1
         for _ in range(2 * sum(len(front.guests) for front in self.fronts.values()) + 2):
             for name, front in self.fronts.items():
                 self.a_front_attends(name)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from appliance.parts import engine_scope
+from appliance.in_common import engine_scope
 from appliance.settings import Settings, load_settings
 from tests.live import ROOT
 
