@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    Locator,
     Page,
     ViewportSize,
     expect,
     sync_playwright,
 )
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.live import appliance
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
@@ -33,6 +36,17 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 # Five seconds, the library's own, are short for a machine that does other things too.
 expect.set_options(timeout=30_000)
+
+
+def wait_for(locator: Locator) -> None:
+    """Until it is in sight. Without a script a page asks again by itself; a Chromium that is driven
+    now and then does not, though the page says so, and then this reloads as a reader would."""
+    for _ in range(9):
+        with suppress(PlaywrightTimeout):
+            locator.first.wait_for(timeout=6_000)
+            return
+        locator.page.reload()
+    expect(locator.first).to_be_visible()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, wait_for
 from tests.scripted_engine import ScriptedEngine
 
 pytestmark = pytest.mark.browser
@@ -166,9 +166,10 @@ def test_it_works_without_a_script(chromium: Browser, live_url: str) -> None:
     page.get_by_role("button", name="Send").click()
     page.wait_for_url(re.compile("/chat/"))
     # The page looks again by itself until there is something to see.
+    wait_for(page.locator(".answer .prose", has_text=re.compile(r"\w")))
     expect(page.locator(".answer .prose")).to_have_text(re.compile(r"\w"), timeout=MILLISECONDS)
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped.", exact=True)).to_be_visible(timeout=MILLISECONDS)
+    wait_for(page.get_by_text("Stopped.", exact=True))
     page.get_by_label("Rename, move, save or delete").click()
     page.get_by_text("Delete …").click()
     page.get_by_role("button", name="Yes, delete it").click()

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, wait_for
 from tests.browser.test_chat import MILLISECONDS, ask, scrolls_sideways
 from tests.scripted_engine import ScriptedEngine
 
@@ -145,11 +145,11 @@ def test_without_a_script_everything_is_a_form(
     page.locator("#prompt").fill("say one two")
     page.locator(".send").click()
     page.wait_for_url(re.compile("/chat/"))
-    expect(page.locator(".message-actions")).to_be_visible(timeout=MILLISECONDS)
+    wait_for(page.locator(".message-actions"))
     page.locator(".edit summary").click()
     page.locator(".edit textarea").fill("say three")
     page.locator(".edit form button").click()
-    expect(page.locator(".message-actions")).to_be_visible(timeout=MILLISECONDS)
+    wait_for(page.locator(".message-actions"))
     expect(page.locator(".answer .prose")).to_have_text("three")
     page.get_by_role("button", name="上一个版本" if zh else "Version before").click()
     expect(page.locator(".answer .prose")).to_have_text("one two")

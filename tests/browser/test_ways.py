@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, wait_for
 from tests.browser.test_assistants import ANSWER
-from tests.browser.test_chat import MILLISECONDS, scrolls_sideways
+from tests.browser.test_chat import scrolls_sideways
 from tests.browser.test_workbench import CODE
 
 pytestmark = pytest.mark.browser
@@ -59,7 +59,7 @@ def chat(page: Page, _: str) -> None:
     page.goto("/")
     send(page, SAID)
     answer = page.locator("article.answer")
-    expect(page.locator(".message-actions")).to_be_visible(timeout=MILLISECONDS)
+    wait_for(page.locator(".message-actions"))
     expect(answer.locator("math msup")).to_be_visible()
     expect(answer.locator("img, script")).to_have_count(0)
     link = answer.get_by_role("link", name="link", exact=True)
@@ -71,14 +71,15 @@ def assistant(page: Page, language: str) -> None:
     """The service says what it does not know, and hands over."""
     page.goto("/assistants/service/talk")
     send(page, UNKNOWN[language])
-    expect(page.locator("article.answer .badge.warn")).to_be_visible()
+    wait_for(page.locator("article.answer .badge.warn"))
     expect(page.locator("article.answer .prose").last).to_contain_text("service@shop.example")
 
 
 def writing(page: Page, _: str) -> None:
     """A change is accepted, and the text is kept with it."""
     order(page, "/write", "text It is old.", "polish")
-    expect(page.locator("#difference .change")).to_have_count(1, timeout=MILLISECONDS)
+    wait_for(page.locator("#difference .change"))
+    expect(page.locator("#difference .change")).to_have_count(1)
     page.locator(".accept").click()
     page.wait_for_url(re.compile("/write/drafts/"))
     expect(page.locator("#text")).to_have_value("It is old.")
@@ -87,7 +88,8 @@ def writing(page: Page, _: str) -> None:
 def code(page: Page, _: str) -> None:
     """The fault is shown in its line, and the program is a file."""
     order(page, "/code", f"text Found it.\n````python\n{BROKEN}````\n", "refactor")
-    expect(page.locator(".fault-line.wrong")).to_contain_text("return (x", timeout=MILLISECONDS)
+    wait_for(page.locator(".fault-line.wrong"))
+    expect(page.locator(".fault-line.wrong")).to_contain_text("return (x")
     with page.expect_download() as saved:
         page.locator("#outcome a[download]").click()
     assert saved.value.path().read_text("utf-8") == BROKEN

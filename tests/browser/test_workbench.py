@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -102,7 +102,8 @@ def test_without_javascript_the_same_by_forms(chromium: Browser, live_url: str) 
     page.fill("#passage", "text 😀 It is old.")
     page.get_by_role("button", name="开始").click()
     change = page.locator("#difference .change")
-    expect(change).to_have_count(1, timeout=MILLISECONDS)
+    wait_for(change)
+    expect(change).to_have_count(1)
     change.click()
     page.get_by_role("button", name="采用勾选的修改").click()
     page.wait_for_url(re.compile("/write/drafts/"))
