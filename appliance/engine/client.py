@@ -134,7 +134,7 @@ class EngineClient:
             async with self._http.stream(
                 "POST", url, json=body, headers=_headers(endpoint), timeout=ASK_SECONDS
             ) as response:
-                return response.status_code, await _first_bytes(response, MAX_ANSWER_BYTES)
+                return response.status_code, await first_bytes(response, MAX_ANSWER_BYTES)
         except httpx2.HTTPError as error:
             raise _broken(error, accepted=False) from error
 
@@ -164,13 +164,13 @@ def _first(reader: WireReader, data: bytes, request: GenerationRequest) -> list[
 async def _check_stream(response: httpx2.Response, request: GenerationRequest) -> None:
     """Raises what a response means that is not a stream of events."""
     if response.status_code != 200:
-        error = refusal(response.status_code, await _first_bytes(response, MAX_REFUSAL_BYTES))
+        error = refusal(response.status_code, await first_bytes(response, MAX_REFUSAL_BYTES))
         raise as_asked(error, request.constraint)
     if response.headers.get("content-type", "").startswith(NOT_A_STREAM):
-        raise nonsense(await _first_bytes(response, MAX_REFUSAL_BYTES))
+        raise nonsense(await first_bytes(response, MAX_REFUSAL_BYTES))
 
 
-async def _first_bytes(response: httpx2.Response, most: int) -> bytes:
+async def first_bytes(response: httpx2.Response, most: int) -> bytes:
     """The body, cut after about `most` bytes: a server gone mad must not fill our memory."""
     found = b""
     async for data in response.aiter_bytes():

@@ -11,6 +11,7 @@ import re
 
 import httpx2
 
+from appliance.engine.client import first_bytes
 from appliance.engine.config import Endpoint
 
 ANSWER_SECONDS = 1.0
@@ -29,16 +30,7 @@ async def kv_usage(http: httpx2.AsyncClient, endpoint: Endpoint) -> float | None
         ):
             if response.status_code != 200:
                 return None
-            text = (await _beginning(response)).decode(errors="replace")
+            text = (await first_bytes(response, MAX_BYTES)).decode(errors="replace")
         return max((float(value) for value in _USAGE.findall(text)), default=None)
     except (TimeoutError, httpx2.HTTPError, ValueError):
         return None
-
-
-async def _beginning(response: httpx2.Response) -> bytes:
-    found = b""
-    async for data in response.aiter_bytes():
-        found += data
-        if len(found) > MAX_BYTES:
-            break
-    return found
