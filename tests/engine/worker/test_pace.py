@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.engine.worker.backends.base import Step, TokenStream
-from appliance.engine.worker.backends.pace import PIECE_SECONDS, Pace
+from appliance.engine.worker.backends.pace import PIECE_SECONDS, PIECES_A_SECOND, Pace
 from tests.engine.worker.playing import ask
 
 
@@ -47,3 +47,14 @@ def test_the_loop_has_its_turn_while_only_prompts_are_read() -> None:
     clock.now += PIECE_SECONDS
     assert pace.ready([]) == []
     assert pace.ready([]) is None
+
+
+def test_many_streams_share_what_is_carried_a_second() -> None:
+    clock = Clock()
+    pace, streams = Pace(clock), [TokenStream(ask([1])) for _ in range(20)]
+    step = [(stream, word()) for stream in streams]
+    assert pace.ready(step) == step
+    clock.now += PIECE_SECONDS
+    assert pace.ready(step) is None
+    clock.now += len(streams) / PIECES_A_SECOND - PIECE_SECONDS
+    assert pace.ready(step) == step * 2
