@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from appliance.errors import SetupError
+from appliance.cli_running import AdminKey, Refused, Running
 from appliance.flags import merged_flags, takes_settings
-from appliance.folder import DataFolder
 from appliance.key_flags import lifetime
 from appliance.settings import load_settings
 
@@ -53,9 +53,7 @@ def replay(
     model: Annotated[str | None, typer.Option(help="An adapter, or a model there.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
     thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking")] = None,
-    api_key: Annotated[
-        str | None, typer.Option(help="An admin key, where this machine needs one.")
-    ] = None,
+    api_key: AdminKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     **flags: Any,
 ) -> None:
@@ -68,11 +66,10 @@ def replay(
         "url": against,
         "key": against_key,
     }
-    with Appliance(settings.data_dir, api_key) as appliance:
-        chosen = appliance.requests(datetime.now(UTC) - lifetime(since), key, limit)
+    with Running(settings.data_dir, api_key, ANSWER_SECONDS) as appliance:
         outcomes = []
-        for row in chosen:
-            outcomes.append(appliance.replay(row["id"], changes))
+        for row in chosen(appliance, datetime.now(UTC) - lifetime(since), key, limit):
+            outcomes.append(run_again(appliance, row["id"], changes))
             if not as_json:
                 typer.echo(in_words(outcomes[-1]))
     typer.echo(to_json(outcomes) if as_json else summary(outcomes))
@@ -80,70 +77,44 @@ def replay(
         raise typer.Exit(1)
 
 
-class Appliance:
-    """The appliance that runs on a data folder, asked over its own address."""
-
-    def __init__(self, folder: Any, key: str | None) -> None:
-        import httpx2
-
-        url = DataFolder(folder).holder_url()
-        if url is None:
-            raise SetupError(
-                "No appliance runs on %(folder)s. Start it with launcher.py, or name its folder "
-                "with --data-dir.",
-                folder=folder,
-            )
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx2.Client(
-            base_url=f"{url}/admin", headers=headers, timeout=ANSWER_SECONDS, trust_env=False
-        )
-
-    def __enter__(self) -> Appliance:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-    def requests(self, since: datetime, key: str | None, limit: int) -> list[dict[str, Any]]:
-        """The newest complete answers, replays left out, oldest first."""
-        found: list[dict[str, Any]] = []
-        for row in self._pages({"since": since.isoformat(), "key": key}):
-            generations = row["generations"]
-            if generations and _is_original(generations[0]):
-                found.append(row)
-            if len(found) == limit:
-                break
-        return found[::-1]
-
-    def replay(self, request_id: str, changes: dict[str, Any]) -> Outcome:
-        """One request again; a refusal is an outcome too."""
-        answer = self._http.post(f"/requests/{request_id}/replay", json=changes)
-        body = answer.json()
-        if answer.is_error:
-            reason = str(body.get("detail", answer.text))
-            return Outcome(request_id, None, 0.0, None, None, error=reason)
-        first, second = body["first"], body["again"]
-        texts = said(first), said(second)
-        times = first["duration_ms"], second["duration_ms"]
-        return Outcome(
-            request_id, body["id"], likeness(*texts), *times, first=texts[0], again=texts[1]
-        )
-
-    def _pages(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        asked = {name: value for name, value in asked.items() if value} | {"answers": True}
-        while True:
-            answer = self._http.get("/requests", params=asked)
-            body = answer.json()
-            if answer.is_error:
-                raise SetupError("%(detail)s", detail=body.get("detail", answer.text))
-            yield from body["requests"]
-            if body["next_before"] is None:
-                return
-            asked["before"] = body["next_before"]
+def chosen(
+    appliance: Running, since: datetime, key: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """The newest complete answers, replays left out, oldest first."""
+    rows = (row for row in _rows(appliance, since, key) if _is_original(row))
+    return list(islice(rows, limit))[::-1]
 
 
-def _is_original(generation: dict[str, Any]) -> bool:
-    return generation["finish_reason"] in COMPLETE and generation["replay_of"] is None
+def _rows(appliance: Running, since: datetime, key: str | None) -> Iterator[dict[str, Any]]:
+    """The ledger since then, newest first, page by page."""
+    asked = {"since": since.isoformat(), "answers": True} | ({"key": key} if key else {})
+    while True:
+        page = appliance.ask("GET", "/requests", params=asked)
+        yield from page["requests"]
+        if page["next_before"] is None:
+            return
+        asked["before"] = page["next_before"]
+
+
+def _is_original(row: dict[str, Any]) -> bool:
+    generations = row["generations"]
+    if not generations:
+        return False
+    return generations[0]["finish_reason"] in COMPLETE and generations[0]["replay_of"] is None
+
+
+def run_again(appliance: Running, request_id: str, changes: dict[str, Any]) -> Outcome:
+    """One request again; a refusal is an outcome too."""
+    try:
+        answer = appliance.ask("POST", f"/requests/{request_id}/replay", json=changes)
+    except Refused as refusal:
+        return Outcome(request_id, None, 0.0, None, None, error=str(refusal))
+    first, second = answer["first"], answer["again"]
+    texts = said(first), said(second)
+    times = first["duration_ms"], second["duration_ms"]
+    return Outcome(
+        request_id, answer["id"], likeness(*texts), *times, first=texts[0], again=texts[1]
+    )
 
 
 def said(answer: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli import whole_numbers
+from appliance.cli import main, whole_numbers
 from appliance.errors import SetupError
 from appliance.key_flags import lifetime
 from tests.live import ROOT, Appliance
@@ -34,7 +34,19 @@ def run(*words: str, ok: bool = True) -> str:
     return done.stdout if ok else done.stderr
 
 
-def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+def test_keys_are_made_listed_and_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: a dozen commands would spend their time on starting."""
+
+    def run(*words: str, ok: bool = True) -> str:
+        monkeypatch.setattr("sys.argv", ["launcher.py", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert (end.value.code == 0) is ok
+        told = capsys.readouterr()
+        return told.out if ok else told.err
+
     place = ("--data-dir", str(tmp_path))
     made = run("keys", "create", "anna", "--expires", "30d", "--rate", "60/minute", *place)
     (secret,) = re.findall(r"sk-appl-\S{43}", made)

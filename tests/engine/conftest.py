@@ -1,20 +1,23 @@
-"""A supervisor over scripted processes, stopped at the end of each test."""
+"""A supervisor over scripted processes, and a client before a scripted server."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.engine import lives
+from appliance.engine.client import EngineClient, http_client
 from appliance.engine.supervisor import Supervisor
 from tests.engine.supervised import PRELUDE, Choices, Make
+from tests.scripted_engine import ScriptedEngine, scripted_engine
 
 
 @pytest.fixture
 async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
+    """Supervisors, stopped at the end of the test."""
     monkeypatch.setattr(lives, "FIRST_PAUSE_SECONDS", 0.01)
     made = []
 
@@ -27,3 +30,15 @@ async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     yield start
     for one in made:
         await one.stop()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[ScriptedEngine]:
+    with scripted_engine() as running:
+        yield running
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[EngineClient]:
+    async with http_client() as http:
+        yield EngineClient(http)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 import pytest
@@ -30,22 +29,10 @@ from appliance.errors import (
     NotFound,
 )
 from tests.live import free_port
-from tests.scripted_engine import ANSWER_ID, ScriptedEngine, scripted_engine
+from tests.scripted_engine import ANSWER_ID, ScriptedEngine
 
 pytestmark = pytest.mark.anyio
 ACCEPTED = Accepted(ANSWER_ID)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[ScriptedEngine]:
-    with scripted_engine() as running:
-        yield running
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[EngineClient]:
-    async with http_client() as http:
-        yield EngineClient(http)
 
 
 def asking(text: str, **sampling: object) -> GenerationRequest:

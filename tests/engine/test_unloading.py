@@ -51,6 +51,7 @@ async def test_answers_that_do_not_end_are_not_waited_for_for_ever(
     async with engine.lease():
         await engine.unload()
         await seen(engine, lambda s: s.phase == "unloaded")
+        assert engine.pid is None
 
 
 async def test_unloading_cuts_a_load_short(make: Make) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from appliance.domain import Constraint, GenerationRequest, Message, NamedTool, Sampling, Tool
-from appliance.engine.client import Accepted, EngineClient, http_client
+from appliance.engine.client import Accepted, EngineClient
 from appliance.engine.config import EngineFacts
 from appliance.engine.vllm_request import as_vllm_takes_it, fitted
 from appliance.errors import ContextExceeded, InvalidRequest, UnsupportedParameter
-from tests.scripted_engine import ANSWER_ID, ScriptedEngine, scripted_engine
+from tests.scripted_engine import ANSWER_ID, ScriptedEngine
 
 pytestmark = pytest.mark.anyio
 TOOL = Tool("clock")
@@ -27,18 +26,6 @@ FACTS = EngineFacts(
     max_concurrency=2,
     capabilities=(),
 )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[ScriptedEngine]:
-    with scripted_engine() as running:
-        yield running
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[EngineClient]:
-    async with http_client() as http:
-        yield EngineClient(http)
 
 
 def asking(text: str = "hi", max_tokens: int | None = None, **fields: Any) -> GenerationRequest:

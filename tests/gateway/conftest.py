@@ -16,10 +16,16 @@ from appliance.gateway.queue import FairQueue, Queue
 from appliance.gateway.redis_queue import SharedQueue
 from appliance.gateway.redis_store import make_pool
 from appliance.ledger.database import Database
+from tests.clock import Clock
 from tests.gateway.guests import Guests, Invite, MakeQueue
 from tests.gateway.house import House
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
 from tests.servers import RedisServer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="module")

@@ -11,23 +11,15 @@ from appliance.errors import InvalidRequest, RateLimited, SetupError
 from appliance.gateway.allowance import Allowance, headers
 from appliance.gateway.caller import Caller
 from appliance.gateway.limits import DAY, RateLimits
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    """Seconds since 1970, at the beginning of a minute and of a day."""
-
-    def __init__(self) -> None:
-        self.now = DAY * 20_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    """Seconds since 1970, at the beginning of a minute and of a day."""
+    return Clock(DAY * 20_000.0)
 
 
 def caller(name: str = "anna", **limits: Any) -> Caller:

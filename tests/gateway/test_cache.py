@@ -24,6 +24,7 @@ from appliance.errors import EngineFailed, RateLimited
 from appliance.gateway.cache import AnswerCache, merged
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.store import MemoryStore
+from tests.clock import Clock
 from tests.gateway.house import ANNA, BEN, GREEDY, House
 from tests.scripted_engine import ScriptedEngine
 from tests.waiting import until
@@ -35,18 +36,6 @@ FACTS = EngineFacts(
     kv_tokens=100, max_concurrency=1, capabilities=(), load_seconds=1.5,
 )  # fmt: skip
 ASKED = GenerationRequest(prompt=(Message("user", "Hi"),), sampling=GREEDY)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from appliance.gateway.caller import Caller
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.redis_store import RedisStore, make_pool
 from appliance.gateway.store import KeptAnswer
+from tests.clock import Clock
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
 from tests.scripted_engine import KEY, scripted_engine
 from tests.servers import RedisServer
@@ -48,13 +49,6 @@ ANSWER = KeptAnswer(
     finish_reason="stop",
     usage=Usage(3, 4, 1, 2),
 )
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

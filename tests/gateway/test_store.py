@@ -8,20 +8,9 @@ import pytest
 
 from appliance.domain import TextDelta, TokenLogprob, Usage
 from appliance.gateway.store import KeptAnswer, MemoryStore
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def kept(clock: Clock, text: str = "Hello.", logprobs: tuple[TokenLogprob, ...] = ()) -> KeptAnswer:

@@ -13,7 +13,7 @@ from appliance.errors import InvalidRequest
 from appliance.web.run import Run
 from tests.web.reading import english_words
 from tests.web.site import FACTS, Site
-from tests.web.test_chat import HTMX, SECONDS, answer_id, begin
+from tests.web.test_chat import HTMX, SECONDS, begin, begun
 
 pytestmark = pytest.mark.anyio
 
@@ -22,14 +22,8 @@ async def thinking(site: Site, client: httpx2.AsyncClient) -> tuple[str, str, Ru
     """A chat whose answer thinks until it is stopped: path, place of the button, run."""
     site.gateway.script = [ReasoningDelta("Hm, let me see."), asyncio.Event()]
     path = await begin(client)
-    message = answer_id((await client.get(path)).text)
-    run = site.runs.get(message, "owner")
-    assert run is not None
-    async with asyncio.timeout(SECONDS):
-        async for _ in run.changes():
-            if run.thinking:
-                break
-    return path, f"{path}/messages/{message}/answer-now", run
+    run = await begun(site, client, path)
+    return path, f"{path}/messages/{run.id}/answer-now", run
 
 
 async def test_the_form_ends_the_thinking_and_comes_back_to_the_answer(

@@ -10,6 +10,7 @@ import pytest
 
 from appliance.domain import Message, ReasoningDelta
 from appliance.errors import ContextExceeded, EngineUnavailable
+from appliance.web.run import Run
 from tests.web.site import Site
 from tests.web.test_sse import parse
 
@@ -28,6 +29,17 @@ async def begin(client: httpx2.AsyncClient, prompt: str = "What is a ledger?") -
 
 def answer_id(page: str) -> str:
     return str(re.findall(r'<article class="message answer" id="(\w+)"', page)[-1])
+
+
+async def begun(site: Site, client: httpx2.AsyncClient, path: str) -> Run:
+    """The run of the chat's last answer, once it has said or thought something."""
+    run = site.runs.get(answer_id((await client.get(path)).text), "owner")
+    assert run is not None
+    async with asyncio.timeout(SECONDS):
+        async for _ in run.changes():
+            if run.text or run.thinking:
+                break
+    return run
 
 
 async def settled(site: Site, client: httpx2.AsyncClient, path: str) -> str:
@@ -59,12 +71,7 @@ async def test_while_it_grows_the_page_refreshes_and_keeps_what_there_is(
 ) -> None:
     site.gateway.script = ["Half of it", asyncio.Event()]
     path = await begin(client)
-    run = site.runs.get(answer_id((await client.get(path)).text), "owner")
-    assert run is not None
-    async with asyncio.timeout(SECONDS):
-        async for _ in run.changes():
-            if run.text:
-                break
+    await begun(site, client, path)
     page = (await client.get(path)).text
     assert '<noscript><meta http-equiv="refresh"' in page
     assert "Half of it" in page

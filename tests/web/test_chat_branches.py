@@ -11,7 +11,7 @@ import pytest
 
 from appliance.domain import Message, ReasoningDelta
 from tests.web.site import FACTS, Site
-from tests.web.test_chat import HTMX, SECONDS, answer_id, begin, settled
+from tests.web.test_chat import HTMX, answer_id, begin, begun, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -109,12 +109,7 @@ async def test_thoughts_are_folded_with_their_time(site: Site, client: httpx2.As
     gate = asyncio.Event()
     site.gateway.script = [ReasoningDelta("Hm."), gate, "Yes."]
     path = await begin(client)
-    run = site.runs.get(answer_id((await client.get(path)).text), "owner")
-    assert run is not None
-    async with asyncio.timeout(SECONDS):
-        async for _ in run.changes():
-            if run.thinking:
-                break
+    run = await begun(site, client, path)
     place = f"{path}/messages/{run.id}/stream?once=1"
     now = (await client.get(place)).text
     assert "event: thinking\ndata: Hm." in now

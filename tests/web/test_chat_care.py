@@ -17,7 +17,7 @@ from appliance.domain import Message
 from appliance.gateway.hall import Place
 from appliance.web.chat_title import clean_title
 from tests.web.site import FACTS, Site
-from tests.web.test_chat import HTMX, SECONDS, answer_id, begin, settled
+from tests.web.test_chat import HTMX, answer_id, begin, begun, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -252,11 +252,6 @@ async def test_stopping_gives_the_model_no_more_names_to_find(
     object.__setattr__(site.parts, "chat_titles", True)
     site.gateway.script = ["Half", asyncio.Event()]
     path = await begin(client)
-    run = site.runs.get(answer_id((await client.get(path)).text), "owner")
-    assert run is not None
-    async with asyncio.timeout(SECONDS):
-        async for _ in run.changes():
-            if run.text:
-                break
+    await begun(site, client, path)
     await client.post(f"{path}/stop")
     assert len(site.gateway.asked) == 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from appliance.engine.config import EngineConfig, ModelSource
@@ -148,6 +149,12 @@ def served(request: pytest.FixtureRequest) -> Served:
         return front
     worker: RunningWorker = request.getfixturevalue(f"{request.param}_worker")
     return Served(worker.url, KEY, worker.config.model)
+
+
+@pytest.fixture
+async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
+    async with served.client() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

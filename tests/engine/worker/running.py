@@ -105,6 +105,14 @@ def sse_payloads(text: str) -> list[Any]:
     return [json.loads(payload) for payload in payloads]
 
 
+async def answered(client: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What a request that must not be refused was answered with."""
+    response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
 def content_of(chunks: list[Any]) -> str:
     """The answer's text, from chunks of either route."""
     choices = [choice for chunk in chunks for choice in chunk["choices"]]

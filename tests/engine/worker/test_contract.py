@@ -13,8 +13,9 @@ import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
 from tests.engine.worker.rounding import check_same
-from tests.engine.worker.running import content_of, sse_payloads
+from tests.engine.worker.running import answered, content_of, sse_payloads
 from tests.engine.worker.served import Served
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -23,19 +24,10 @@ USER = [{"role": "user", "content": "What is the capital of France?"}]
 BOUND_SECONDS = 60
 
 
-@pytest.fixture
-async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
-    async with served.client() as client:
-        yield client
-
-
 async def ask(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
     """A whole answer of the chat route, greedy unless said otherwise."""
-    ask = {"messages": USER, "temperature": 0, "max_tokens": 24} | body
-    response = await client.post(CHAT, json=ask)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
+    wish = {"messages": USER, "temperature": 0, "max_tokens": 24} | body
+    return await answered(client, CHAT, wish)
 
 
 async def text_of(client: httpx2.AsyncClient, **body: Any) -> str:
@@ -249,51 +241,73 @@ async def test_models_names_the_one_model(client: httpx2.AsyncClient, served: Se
     assert [model["id"] for model in models] == [served.model]
 
 
+class LongAnswer:
+    """An answer of hundreds of tokens, read as it comes: whether it goes on can be told."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = 0
+        self._reading = asyncio.create_task(self._read(lines))
+
+    async def _read(self, lines: AsyncIterator[str]) -> None:
+        async for _ in lines:
+            self._lines += 1
+
+    @property
+    def goes_on(self) -> bool:
+        return not self._reading.done()
+
+    async def more(self, count: int) -> None:
+        wanted = self._lines + count
+        await until(lambda: self._lines >= wanted, BOUND_SECONDS)
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        await asyncio.wait({self._reading})
+
+
 @asynccontextmanager
-async def long_stream(client: httpx2.AsyncClient) -> AsyncIterator[AsyncIterator[str]]:
-    """An answer that goes on for hundreds of tokens; its lines, from the first token on."""
+async def long_answer(client: httpx2.AsyncClient) -> AsyncIterator[LongAnswer]:
+    """From its first token on. Hangs up at the end."""
     body = {"prompt": "la la la la la", "temperature": 0, "max_tokens": 900, "stream": True}
     async with client.stream("POST", TEXT, json=body) as response:
-        lines = response.aiter_lines()
-        await anext(lines)
-        yield lines
+        answer = LongAnswer(response.aiter_lines())
+        await answer.more(1)
+        try:
+            yield answer
+        finally:
+            await answer.close()
 
 
 async def test_hanging_up_frees_the_place(client: httpx2.AsyncClient) -> None:
-    async with asyncio.timeout(BOUND_SECONDS), long_stream(client) as staying:
-        async with long_stream(client):
+    async with long_answer(client) as staying:
+        async with long_answer(client):
             waiting = asyncio.ensure_future(ask(client, max_tokens=2))
-            for _ in range(10):
-                await anext(staying)
+            await staying.more(10)
             assert not waiting.done(), f"more than {CONCURRENCY} ran at once"
         await waiting
-        for _ in range(4):
-            assert "[DONE]" not in await anext(staying)
+        assert staying.goes_on, "the place was free only when an answer had ended by itself"
 
 
 async def test_hanging_up_without_a_stream_frees_the_place(client: httpx2.AsyncClient) -> None:
     body = {"prompt": "la la la la la", "temperature": 0, "max_tokens": 900}
-    async with asyncio.timeout(BOUND_SECONDS), long_stream(client) as staying:
+    async with long_answer(client) as staying:
         whole = asyncio.ensure_future(client.post(TEXT, json=body))
-        for _ in range(10):
-            await anext(staying)
+        await staying.more(10)
         waiting = asyncio.ensure_future(ask(client, max_tokens=2))
-        for _ in range(10):
-            await anext(staying)
+        await staying.more(10)
         assert not waiting.done()
         assert not whole.done()
         whole.cancel()
         await waiting
-        for _ in range(4):
-            assert "[DONE]" not in await anext(staying)
+        assert staying.goes_on
 
 
 async def test_hanging_up_while_waiting_leaves_the_line(client: httpx2.AsyncClient) -> None:
-    async with asyncio.timeout(BOUND_SECONDS), long_stream(client) as staying:
-        async with long_stream(client):
+    async with long_answer(client) as staying:
+        async with long_answer(client):
             waiting = asyncio.ensure_future(ask(client, max_tokens=900))
-            for _ in range(10):
-                await anext(staying)
+            await staying.more(10)
             waiting.cancel()
         answer = await ask(client, max_tokens=2)
         assert answer["usage"]["completion_tokens"] == 2
+        assert staying.goes_on

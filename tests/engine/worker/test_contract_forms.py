@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
-from tests.engine.worker.running import sse_payloads
+from tests.engine.worker.running import answered, sse_payloads
 from tests.engine.worker.scripted import delta_of
 from tests.engine.worker.served import Served
 
@@ -50,18 +49,9 @@ CLOCK = {
 BOUND_SECONDS = 60
 
 
-@pytest.fixture
-async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
-    async with served.client() as client:
-        yield client
-
-
 async def ask(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
     wish = {"messages": USER, "temperature": 0, "max_tokens": 120} | body
-    response = await client.post(CHAT, json=wish)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
+    return await answered(client, CHAT, wish)
 
 
 async def content_of(client: httpx2.AsyncClient, **body: Any) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.engine.worker.running import content_of, sse_payloads
-from tests.engine.worker.served import Served
+from tests.engine.worker.running import answered, content_of, sse_payloads
 
 pytestmark = pytest.mark.anyio
 
@@ -17,17 +15,9 @@ TEXT = "/v1/completions"
 PROMPT = "The capital of France is"
 
 
-@pytest.fixture
-async def client(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
-    async with served.client() as client:
-        yield client
-
-
 async def choice(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
     wish = {"prompt": PROMPT, "temperature": 0, "max_tokens": 6} | body
-    response = await client.post(TEXT, json=wish)
-    assert response.status_code == 200, response.text
-    (found,) = response.json()["choices"]
+    (found,) = (await answered(client, TEXT, wish))["choices"]
     return dict(found)
 
 
