@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import httpx2
+
 from appliance.domain import (
     Admitted,
     ChoiceFinished,
@@ -22,7 +24,6 @@ from appliance.errors import InvalidRequest
 from appliance.gateway.account import Account, written_input
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
-from appliance.gateway.origin import parts_of
 from appliance.gateway.revocation import Revocations
 from appliance.gateway.terms import parameters, written_form, written_tools
 from appliance.ledger.ids import new_id
@@ -45,8 +46,7 @@ class Elsewhere:
 
     def at(self, url: str, key: str | None, model: str | None) -> There:
         """A way to one server. Raises InvalidRequest for what is not an HTTP address."""
-        parts = parts_of(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_plain(url):
             raise InvalidRequest(
                 "An engine's address begins with http:// or https:// and ends in /v1.", param="url"
             )
@@ -148,3 +148,14 @@ class There:
             finish_reason=account.finish_reason,
             error=account.error,
         )
+
+
+def _is_plain(url: str) -> bool:
+    """Whether it is a server's address and nothing more: what it holds stands in the ledger, so a
+    password has no place in it."""
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    is_bare = not (parts.userinfo or parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.host) and is_bare
