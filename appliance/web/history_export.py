@@ -14,7 +14,7 @@ from appliance.gateway.account import read_output
 from appliance.ledger.filters import Selection
 from appliance.ledger.selected import Selected
 from appliance.ledger.tables import GenerationRecord
-from appliance.web.download import download
+from appliance.web.files import growing_download
 from appliance.web.history_form import HistoryForm
 from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.snippets import messages, tools_of
@@ -48,7 +48,7 @@ async def export(page: PageDep, request: Request, kind: Kind = "jsonl") -> Respo
     }
     write, media_type = writers[kind]
     ending = {"jsonl": "chats.jsonl", "pairs": "pairs.jsonl"}.get(kind, f"requests.{kind}")
-    return download(page, write(page, chosen), ending, media_type)
+    return growing_download(page, write(page, chosen), ending, media_type)
 
 
 async def _chats(page: Page, chosen: Selection) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 
 from appliance.errors import NotFound
-from appliance.web.download import download
+from appliance.web.files import growing_download
 from appliance.web.page import PageDep, PageRoute
 
 router = APIRouter(route_class=PageRoute)
@@ -33,7 +33,7 @@ async def mine(page: PageDep, gone: int | None = None) -> Response:
 async def take_away(page: PageDep) -> Response:
     """Every request of theirs whole, one line of JSON each, oldest first."""
     lines = page.parts.mine.export(page.caller.name)
-    return download(page, lines, "my-requests.jsonl", "application/x-ndjson")
+    return growing_download(page, lines, "my-requests.jsonl", "application/x-ndjson")
 
 
 @router.post("/history/mine/delete")
