@@ -124,6 +124,12 @@ async def test_what_was_shown_before_a_rotation_ends_with_its_grace(ledger: Ledg
     await ledger.keys.rotate("Anna")
     found = await ledger.keys.ended_among([secret, browser])
     assert found == {secret: "replaced", browser: "signed_out"}
+    ben, _ = await ledger.keys.create("Ben")
+    before = Credential(ben.id, secret_hash=ben.hash)
+    await ledger.keys.rotate("Ben", timedelta(milliseconds=1))
+    while not (found := await ledger.keys.ended_among([before])):
+        pass
+    assert found == {before: "replaced"}
 
 
 async def test_what_is_revoked_stays_so_and_what_is_not_there_is_told(ledger: Ledger) -> None:
