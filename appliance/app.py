@@ -68,7 +68,8 @@ def create_app(
     queries = Queries(parts.database, parts.writer)
     history = History(parts.database, parts.writer)
     keep = settings.log_content == "full"
-    elsewhere = Elsewhere(EngineClient(parts.http), parts.recorder, keep_content=keep)
+    revocations = parts.gateway.revocations
+    elsewhere = Elsewhere(EngineClient(parts.http), parts.recorder, revocations, keep_content=keep)
     add_routes(app, admin.router(api, parts.keys, queries, history, elsewhere, parts.queue))
     add_routes(app, feedback.router(api, queries, history))
     add_routes(app, docs.router())
@@ -77,7 +78,7 @@ def create_app(
     mount_pages(app, web)
     errors.install(app, http_error_page(web))
     mount_static(app)
-    return recorded(app, settings, parts, parts.recorder)
+    return recorded(app, settings, parts, parts.recorder, named)
 
 
 @contextlib.asynccontextmanager

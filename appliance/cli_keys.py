@@ -74,7 +74,8 @@ def rotate_key(
     ] = None,
     **flags: Any,
 ) -> None:
-    """Give a key a new secret, shown once, now. Without --grace the old one ends at once."""
+    """Give a key a new secret, shown once, now. Without --grace the old one, and what runs by it,
+    ends at once."""
     from appliance.cli_key_store import rotate
 
     still = lifetime(grace) if grace else timedelta(0)

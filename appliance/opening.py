@@ -11,6 +11,7 @@ from appliance.errors import InvalidRequest
 from appliance.lan.network import Network
 from appliance.ledger.database import Database
 from appliance.ledger.keys import KeyStore
+from appliance.ledger.look_alike import are_alike
 from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
 from appliance.settings import Settings
@@ -88,6 +89,5 @@ async def keys_that_open(settings: Settings) -> tuple[str | None, list[ApiKey]]:
 
 def _free_name(keys: list[ApiKey]) -> str:
     """A revoked key keeps its name, so the first may be taken."""
-    taken = {key.name.casefold() for key in keys}
     names = (FIRST_KEY, *(f"{FIRST_KEY}-{number}" for number in range(2, len(keys) + 3)))
-    return next(name for name in names if name not in taken)
+    return next(name for name in names if not any(are_alike(key.name, name) for key in keys))

@@ -44,10 +44,16 @@ def add_routes(app: FastAPI, routes: APIRouter) -> None:
     app.router.routes.extend(routes.routes)
 
 
-def recorded(app: FastAPI, settings: Settings, parts: Parts, recorder: Recorder) -> Recording:
+def recorded(
+    app: FastAPI,
+    settings: Settings,
+    parts: Parts,
+    recorder: Recorder,
+    named: Callable[[Request], Awaitable[Caller]],
+) -> Recording:
     """Outside of everything, so that a failure of the framework itself has an id and a row too."""
     return Recording(
-        SecureHeaders(BoundedBodies(app), hsts_days=settings.hsts_days),
+        SecureHeaders(BoundedBodies(app, know=named), hsts_days=settings.hsts_days),
         ledger=recorder,
         watch=parts.monitor.request,
         allowances=parts.gateway.allowances,

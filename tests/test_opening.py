@@ -61,18 +61,19 @@ def test_an_address_that_our_certificate_cannot_be_for_is_told(
 
 
 @pytest.mark.anyio
-async def test_a_revoked_key_opens_nothing_so_another_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["team", "TEAM", "\uff54eam"])
+async def test_a_revoked_key_opens_nothing_so_another_is_made(tmp_path: Path, name: str) -> None:
     from appliance.ledger.database import Database
     from appliance.ledger.keys import KeyStore
     from appliance.ledger.writer import Writer
     from appliance.opening import keys_that_open
 
     settings = load_settings({"data_dir": tmp_path}, {})
-    secret, (key,) = await keys_that_open(settings)
-    assert secret is not None
     database = Database(settings.effective_database_url)
+    database.migrate()
     writer = Writer(database)
-    await KeyStore(database, writer).revoke(key.name)
+    await KeyStore(database, writer).create(name)
+    await KeyStore(database, writer).revoke(name)
     writer.close()
     database.close()
     again, (other,) = await keys_that_open(settings)

@@ -104,6 +104,14 @@ def test_a_known_hole_is_told_by_package_and_what_mends_it(tmp_path: Path) -> No
         ]
 
 
+def test_what_was_passed_over_is_told() -> None:
+    """As a database says it that does not know a package at all: with exit status 0."""
+    known = {"name": "harmless", "version": "1.0", "vulns": []}
+    assert told([known, {"name": "leaky", "skip_reason": "not found"}]) == [
+        "leaky: not audited (not found)"
+    ]
+
+
 def test_a_database_out_of_reach_is_no_verdict(tmp_path: Path) -> None:
     pins = tmp_path / "pins.txt"
     pins.write_text("harmless==1.0\n")
@@ -124,10 +132,20 @@ def audit(pins: str, *more: str) -> list[str] | None:
     if not asked.stdout and OUT_OF_REACH.search(asked.stderr):
         return None
     assert asked.stdout, asked.stderr
-    return [
+    return told(json.loads(asked.stdout)["dependencies"])
+
+
+def told(packages: list[dict[str, Any]]) -> list[str]:
+    """A package that was passed over is no package without a hole, whatever the exit status."""
+    passed_over = [
+        f"{package['name']}: not audited ({package['skip_reason']})"
+        for package in packages
+        if "skip_reason" in package
+    ]
+    return passed_over + [
         f"{package['name']} {package['version']}: {hole['id']} "
         f"(fixed in {', '.join(hole['fix_versions']) or 'no version yet'})"
-        for package in json.loads(asked.stdout)["dependencies"]
+        for package in packages
         for hole in package.get("vulns", ())
     ]
 

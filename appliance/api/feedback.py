@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.api.parts import ApiParts
 from appliance.errors import NotFound
+from appliance.gateway.identity import Caller
 from appliance.ledger.history import LONGEST_NOTE, History
 from appliance.ledger.queries import Queries
 
@@ -25,9 +26,8 @@ def router(parts: ApiParts, queries: Queries, history: History) -> APIRouter:
     routes = APIRouter(tags=["feedback"])
 
     @routes.post("/v1/feedback")
-    async def feedback(body: Opinion, request: Request) -> dict[str, Any]:
+    async def feedback(body: Opinion, caller: Caller = Depends(parts.identify)) -> dict[str, Any]:
         """Keep an opinion of one's own request; the last one counts, an empty one takes it back."""
-        caller = await parts.identify(request)
         owner = None if caller.is_admin else caller.name
         if await queries.request(body.request_id, owner=owner) is None:
             raise NotFound("There is no request %(id)s of yours.", id=body.request_id)

@@ -6,7 +6,7 @@ closes the connection, which cancels the work in the engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +41,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 NOT_A_STREAM = ("application/json", "text/html")
 # Our worker names the answer here; `answer_now` takes the name.
 ID_HEADER = "x-generation-id"
+NO_MORE: Mapping[str, str] = {}
 
 
 def http_client(silence_seconds: float = SILENCE_SECONDS) -> httpx2.AsyncClient:
@@ -62,20 +63,26 @@ class EngineClient:
         self._http = http
 
     async def stream(
-        self, endpoint: Endpoint, request: GenerationRequest, span_id: str | None = None
+        self,
+        endpoint: Endpoint,
+        request: GenerationRequest,
+        span_id: str | None = None,
+        headers: Mapping[str, str] = NO_MORE,
     ) -> AsyncGenerator[EngineEvent, None]:
         """Yield `Accepted`, deltas and a `ChoiceFinished` for each choice, then `Completed`.
 
-        The engine is told the request's trace, and that it works for the span `span_id` in it.
+        The engine is told the request's trace, and that it works for the span `span_id` in it;
+        `headers` are further ones.
         Raises InvalidRequest, NotFound (an unknown model) or EngineUnavailable before `Accepted`,
         EngineFailed at any time.
         """
         path, body = path_and_body(endpoint.model, request)
+        sent = {**_headers(endpoint, span_id), **headers}
         reader = WireReader(request.choices)
         accepted = False
         try:
             async with self._http.stream(
-                "POST", endpoint.url + path, json=body, headers=_headers(endpoint, span_id)
+                "POST", endpoint.url + path, json=body, headers=sent
             ) as response:
                 await _check_stream(response, request)
                 taken = Accepted(response.headers.get(ID_HEADER))

@@ -44,7 +44,8 @@ def create_front(order: Order, engine: Engine, tell: Tell) -> ASGIApp:
     app = FastAPI(openapi_url=None, lifespan=partial(_lifespan, parts, relay, tell))
     serve_api(app, parts, named)
     errors.install(app)
-    own = recorded(app, settings, parts, ToldRecorder(parts.writer, parts.recorder.front, tell))
+    told = ToldRecorder(parts.writer, parts.recorder.front, tell)
+    own = recorded(app, settings, parts, told, named)
     return Switch(app, own, relay)
 
 

@@ -30,21 +30,18 @@ class Admission:
     async def admitted(self, asked: Asked) -> AsyncIterator[Interrupt]:
         """Hold the request's share of its caller's limits; raises what refuses it.
 
-        The end of the caller's key raises NotAuthenticated out of it, where the `Interrupt`
-        has been entered.
+        The end of what the caller came in by raises NotAuthenticated out of it, where the
+        `Interrupt` has been entered.
         """
         caller = asked.caller
         check_permitted(asked.request, caller, asked.origin, self._engine.status.facts)
-        with self.revocations.watched(caller.key_id) as interrupt:
+        with self.revocations.watched(caller.credential) as interrupt:
             async with self.limits.at_once(caller):
                 await self.limits.check(caller)
                 reservation = await self.limits.reserve(caller, _expected(asked))
                 try:
-                    yield interrupt
-                except asyncio.CancelledError:
-                    if error := interrupt.caught():
-                        raise error from None
-                    raise
+                    with interrupt.raised():
+                        yield interrupt
                 finally:
                     interrupt.leave()
                     settling = self._settle(reservation, _used(asked))

@@ -1,9 +1,12 @@
-"""How much a client may send: what is too long is refused while it comes, before anybody is asked
-who they are, so that no stranger can fill the memory."""
+"""How much a client may send. What is too long is refused while it comes, and nobody may send much
+before their key was looked at, so that no stranger has us keep and parse it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.errors import ApplianceError, TooLong
@@ -11,6 +14,10 @@ from appliance.gateway.origin import SAFE_METHODS
 
 # More than the largest upload of a page, with its form around it.
 MOST_BYTES = 32_000_000
+# More than any form that is open to all, and little to parse.
+STRANGERS_BYTES = 64_000
+
+Know = Callable[[Request], Awaitable[object]]
 
 
 class Refused(HTTPException):
@@ -22,10 +29,15 @@ class Refused(HTTPException):
 
 
 class BoundedBodies:
-    """Middleware: raises `Refused` out of the reading of a body that is too long."""
+    """Middleware: raises `Refused` out of the reading of a body that is too long.
 
-    def __init__(self, app: ASGIApp, *, most: int = MOST_BYTES) -> None:
+    `know` names the caller by the head of the request, or raises what refuses them; it is asked
+    once a body is longer than a stranger's may be.
+    """
+
+    def __init__(self, app: ASGIApp, *, know: Know, most: int = MOST_BYTES) -> None:
         self.app = app
+        self._know = know
         self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,23 +46,35 @@ class BoundedBodies:
             await self.app(scope, receive, send)
             return
         said = dict(scope["headers"]).get(b"content-length", b"")
-        taken, announced = 0, int(said) if said.isdigit() else 0
+        taken, announced, is_known = 0, int(said) if said.isdigit() else 0, False
+
+        async def check(length: int) -> None:
+            nonlocal is_known
+            if length > self._most:
+                raise Refused(_too_long(self._most))
+            if length > STRANGERS_BYTES and not is_known:
+                await self._check_known(Request(scope))
+                is_known = True
 
         async def receive_bounded() -> Message:
             nonlocal taken
-            self._check(announced)
+            await check(announced)
             message = await receive()
             taken += len(message.get("body", b""))
-            self._check(taken)
+            await check(taken)
             return message
 
         await self.app(scope, receive_bounded, send)
 
-    def _check(self, length: int) -> None:
-        if length > self._most:
-            raise Refused(
-                TooLong(
-                    "At most %(most)s MB can be sent at once. Send less, or in parts.",
-                    most=self._most // 1_000_000,
-                )
-            )
+    async def _check_known(self, request: Request) -> None:
+        try:
+            await self._know(request)
+        except ApplianceError as refusal:
+            raise Refused(refusal) from refusal
+
+
+def _too_long(most: int) -> TooLong:
+    return TooLong(
+        "At most %(most)s MB can be sent at once. Send less, or in parts.",
+        most=most // 1_000_000,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.ledger.credential import Credential
 from appliance.ledger.key_rules import Scope
 
 
@@ -14,6 +15,7 @@ class Caller:
 
     `scopes` say what they may; an admin may all. `models` and `assistants` are the only ones they
     may use. `rate` is such as `60/minute`, `parallel` counts requests waiting or running.
+    `credential` is what they came in by; the owner needs none.
     `log_content` "metadata": neither what is asked nor what is answered is recorded.
     """
 
@@ -22,6 +24,7 @@ class Caller:
     client_ip: str
     via: Literal["owner", "key", "session"]
     key_id: str | None = None
+    credential: Credential | None = None
     scopes: frozenset[str] = frozenset({"chat"})
     models: tuple[str, ...] | None = None
     assistants: tuple[str, ...] | None = None

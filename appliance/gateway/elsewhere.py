@@ -1,6 +1,7 @@
 """Asking another OpenAI-compatible server, for a comparison; the row says that it was not ours.
 
-It takes no place in the queue: the engine here has no part in it.
+It takes no place in the queue: the engine here has no part in it. What is asked says by its `Via`
+that somebody else stands behind it, so that no appliance, this one too, takes it for its owner's.
 """
 
 from __future__ import annotations
@@ -8,55 +9,67 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import httpx2
+
 from appliance.domain import (
     Admitted,
     ChoiceFinished,
-    Delta,
     Event,
     Finished,
     GenerationRequest,
 )
-from appliance.engine.client import Accepted, Completed, EngineClient
+from appliance.engine.client import Accepted, Completed, EngineClient, EngineEvent
 from appliance.engine.config import Endpoint
 from appliance.errors import InvalidRequest
 from appliance.gateway.account import Account, written_input
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
-from appliance.gateway.origin import parts_of
+from appliance.gateway.revocation import Revocations
 from appliance.gateway.terms import parameters, written_form, written_tools
 from appliance.ledger.ids import new_id
 from appliance.ledger.recorder import Recorder
 
+# What proxies say of themselves (RFC 9110, 7.6.3).
+FORWARDED = {"via": "1.1 appliance"}
+
 
 class Elsewhere:
-    """Runs generations at any URL; `at` says where."""
+    """Runs generations at any URL; `at` says where. `revocations` ends them with their keys."""
 
-    def __init__(self, client: EngineClient, log: Recorder, *, keep_content: bool) -> None:
+    def __init__(
+        self, client: EngineClient, log: Recorder, revocations: Revocations, *, keep_content: bool
+    ) -> None:
         self._client = client
         self._log = log
+        self._revocations = revocations
         self._keep_content = keep_content
 
     def at(self, url: str, key: str | None, model: str | None) -> There:
         """A way to one server. Raises InvalidRequest for what is not an HTTP address."""
-        parts = parts_of(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_plain(url):
             raise InvalidRequest(
                 "An engine's address begins with http:// or https:// and ends in /v1.", param="url"
             )
         base = url.rstrip("/")
         base = base if base.endswith("/v1") else f"{base}/v1"
         endpoint = Endpoint(base, key, model or "default")
-        return There(self._client, self._log, endpoint, self._keep_content)
+        return There(self._client, self._log, self._revocations, endpoint, self._keep_content)
 
 
 class There:
     """One server elsewhere, with the gateway's promises for `run`."""
 
     def __init__(
-        self, client: EngineClient, log: Recorder, endpoint: Endpoint, keep_content: bool
+        self,
+        client: EngineClient,
+        log: Recorder,
+        revocations: Revocations,
+        endpoint: Endpoint,
+        keep_content: bool,
     ) -> None:
         self._client = client
         self._log = log
+        self._revocations = revocations
         self._endpoint = endpoint
         self._keep_content = keep_content
 
@@ -72,24 +85,34 @@ class There:
         keep = self._keep_content and caller.log_content == "full" and origin.keep_content
         generation_id, account = new_id(), Account(request.choices)
         self._open(generation_id, request_id, request, origin, keep)
+        asked = self._client.stream(self._endpoint, request, headers=FORWARDED)
         try:
-            async with aclosing(self._client.stream(self._endpoint, request)) as events:
-                async for event in events:
-                    match event:
-                        case Accepted():
-                            yield Admitted(generation_id, self._endpoint.model, 0.0)
-                        case Completed(finish_reason, usage):
-                            account.finish_reason, account.usage = finish_reason, usage
-                            yield Finished(finish_reason, usage, account.timings())
-                        case ChoiceFinished():
-                            yield event
-                        case _:
-                            yield _taken(account, event)
+            with self._revocations.watched(caller.credential) as interrupt, interrupt.raised():
+                async with aclosing(asked) as events:
+                    interrupt.enter()
+                    async for event in events:
+                        told = self._told(generation_id, account, event)
+                        interrupt.leave()
+                        yield told
+                        interrupt.enter()
         except Exception as error:
             account.finish_reason, account.error = "error", str(error)
             raise
         finally:
             self._close(generation_id, account, keep)
+
+    def _told(self, generation_id: str, account: Account, event: EngineEvent) -> Event:
+        match event:
+            case Accepted():
+                return Admitted(generation_id, self._endpoint.model, 0.0)
+            case Completed(finish_reason, usage):
+                account.finish_reason, account.usage = finish_reason, usage
+                return Finished(finish_reason, usage, account.timings())
+            case ChoiceFinished():
+                return event
+            case _:
+                account.take(event)
+                return event
 
     def _open(
         self,
@@ -127,6 +150,12 @@ class There:
         )
 
 
-def _taken(account: Account, delta: Delta) -> Delta:
-    account.take(delta)
-    return delta
+def _is_plain(url: str) -> bool:
+    """Whether it is a server's address and nothing more: what it holds stands in the ledger, so a
+    password has no place in it."""
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    is_bare = not (parts.userinfo or parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.host) and is_bare

@@ -10,19 +10,21 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from appliance.errors import NotAuthenticated, PermissionDenied
 from appliance.gateway.caller import Caller
 from appliance.gateway.origin import is_sent_by_another_site, parts_of
 from appliance.gateway.tries import WrongKeys
+from appliance.ledger.credential import Credential, Ending
 from appliance.ledger.keys import KeyStore
+from appliance.ledger.secret import hash_of
 from appliance.ledger.tables import OWNER
-from appliance.ledger.tables_keys import ApiKey, KeyState
+from appliance.ledger.tables_keys import ApiKey
 
 __all__ = ["Caller", "Connection", "Identity", "SessionClaim"]
 
 FORWARDING_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 # SDKs insist on a key, so people write one of these where none is needed. They count as no key.
 PLACEHOLDER_KEYS = frozenset(
     {"-", "x", "xxx", "none", "null", "empty", "dummy", "unused", "local", "ollama", "lm-studio"}
@@ -65,13 +67,14 @@ class Identity:
         if secret := presented_key(connection.headers):
             key = await self._key_of(secret, connection.client_ip)
             self._keys.touch(key.id)
-            return _caller(key, connection, "key")
+            return _caller(key, connection, Credential(key.id, secret_hash=hash_of(secret)))
         if (claim := connection.session) is not None:
+            shown = Credential(claim.key_id, epoch=claim.epoch)
             key = _usable(await self._keys.get(claim.key_id))
-            if key.session_epoch != claim.epoch:
-                raise NotAuthenticated("This browser was signed out. Sign in again with your key.")
+            if (why := shown.ending(key)) is not None:
+                raise ended(why)
             self._keys.touch(key.id)
-            return _caller(key, connection, "session")
+            return _caller(key, connection, shown)
         if not self._require_key and is_from_this_machine(connection):
             return Caller(name=OWNER, is_admin=True, client_ip=connection.client_ip, via="owner")
         raise NotAuthenticated(
@@ -116,11 +119,17 @@ def refuse_foreign_page(connection: Connection) -> None:
     )
 
 
-def ended(state: KeyState) -> NotAuthenticated:
-    """What is said to a key that opens nothing any more."""
-    if state == "revoked":
-        return NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
-    return NotAuthenticated("This API key has expired. Ask the owner for a new one.")
+def ended(why: Ending) -> NotAuthenticated:
+    """What is said to whoever came in by something that opens nothing any more."""
+    match why:
+        case "revoked":
+            return NotAuthenticated("This API key was revoked. Ask the owner for a new one.")
+        case "expired":
+            return NotAuthenticated("This API key has expired. Ask the owner for a new one.")
+        case "replaced":
+            return NotAuthenticated("This API key was replaced. Ask the owner for the new one.")
+        case "signed_out":
+            return NotAuthenticated("This browser was signed out. Sign in again with your key.")
 
 
 def _usable(key: ApiKey | None) -> ApiKey:
@@ -131,13 +140,14 @@ def _usable(key: ApiKey | None) -> ApiKey:
     return key
 
 
-def _caller(key: ApiKey, connection: Connection, via: Literal["key", "session"]) -> Caller:
+def _caller(key: ApiKey, connection: Connection, shown: Credential) -> Caller:
     return Caller(
         name=key.name,
         is_admin=key.is_admin,
         client_ip=connection.client_ip,
-        via=via,
+        via="key" if shown.epoch is None else "session",
         key_id=key.id,
+        credential=shown,
         scopes=frozenset(key.scopes),
         models=_only(key.models),
         assistants=_only(key.assistants),

@@ -1,5 +1,5 @@
-"""Ends what a key has under way once it opens nothing any more: revoked, by a page or by the
-command line, or expired.
+"""Ends what a key has under way once it opens nothing any more: revoked or replaced, by a page or
+by the command line, or expired; and what a browser has, once it was signed out.
 
 An answer is interrupted where it waits, so that nothing is asked for each of its tokens.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from appliance.errors import ApplianceError
 from appliance.gateway.identity import ended
-from appliance.ledger.tables_keys import KeyState
+from appliance.ledger.credential import Credential, Ending
 
 logger = logging.getLogger(__name__)
 # Two looks and some slowness fit into the second in which revoking takes hold.
@@ -24,7 +24,7 @@ LOOK_EVERY_SECONDS = 0.4
 class Keys(Protocol):
     """What this asks of the store of keys."""
 
-    async def ended_among(self, key_ids: Collection[str]) -> Mapping[str, KeyState]: ...
+    async def ended_among(self, shown: Collection[Credential]) -> Mapping[Credential, Ending]: ...
 
 
 class Interrupt:
@@ -52,7 +52,17 @@ class Interrupt:
         if self._task is not None:
             self._task.cancel()
 
-    def caught(self) -> ApplianceError | None:
+    @contextlib.contextmanager
+    def raised(self) -> Iterator[None]:
+        """Inside, the error is raised in place of the CancelledError that stands for it."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if error := self._caught():
+                raise error from None
+            raise
+
+    def _caught(self) -> ApplianceError | None:
         """The error that a CancelledError stands for; None when somebody else cancelled."""
         task, self._task = self._task, None
         if self._error is None or task is None:
@@ -62,27 +72,27 @@ class Interrupt:
 
 
 class Revocations:
-    """Knows which keys have something under way. Belongs to one event loop."""
+    """Knows what was shown for what is under way. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, set[Interrupt]] = {}
+        self._under_way: dict[Credential, set[Interrupt]] = {}
         self._somebody = asyncio.Event()
 
     @contextlib.contextmanager
-    def watched(self, key_id: str | None) -> Iterator[Interrupt]:
-        """Inside, the key's end ends what `Interrupt` is entered by."""
+    def watched(self, shown: Credential | None) -> Iterator[Interrupt]:
+        """Inside, the end of what was shown ends what `Interrupt` is entered by."""
         interrupt = Interrupt()
-        if key_id is None:
+        if shown is None:
             yield interrupt
             return
-        self._under_way.setdefault(key_id, set()).add(interrupt)
+        self._under_way.setdefault(shown, set()).add(interrupt)
         self._somebody.set()
         try:
             yield interrupt
         finally:
-            self._under_way[key_id].discard(interrupt)
-            if not self._under_way[key_id]:
-                del self._under_way[key_id]
+            self._under_way[shown].discard(interrupt)
+            if not self._under_way[shown]:
+                del self._under_way[shown]
 
     async def watch(self, keys: Keys, every: float = LOOK_EVERY_SECONDS) -> None:
         """Look again and again, while there is anything to look for, until cancelled."""
@@ -98,6 +108,6 @@ class Revocations:
 
     async def _look(self, keys: Keys) -> None:
         found = await keys.ended_among(list(self._under_way))
-        for key_id, state in found.items():
-            for interrupt in tuple(self._under_way.get(key_id, ())):
-                interrupt.end(ended(state))
+        for shown, why in found.items():
+            for interrupt in tuple(self._under_way.get(shown, ())):
+                interrupt.end(ended(why))

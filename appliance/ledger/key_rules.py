@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from appliance.errors import InvalidRequest
+from appliance.ledger.look_alike import are_alike, mixes_scripts
 from appliance.ledger.tables import OWNER
 
 MAX_NAME_LENGTH = 64
@@ -20,8 +21,6 @@ SCOPES: tuple[Scope, ...] = ("chat", "history", "admin")
 LOG_CONTENT = ("full", "metadata")
 COUNTS = ("tokens_per_minute", "tokens_per_day", "parallel", "max_tokens")
 _MARKS = "._- "
-# Scripts that share the shapes of letters: "а" is not "a".
-LOOK_ALIKE = {"LATIN", "CYRILLIC", "GREEK"}
 # Letters and marks by their category that show nothing (Unicode's Default_Ignorable_Code_Point).
 UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
                     "\U000e0100-\U000e01ef]")  # fmt: skip
@@ -69,14 +68,14 @@ def checked_name(name: str) -> str:
             param="name",
             longest=MAX_NAME_LENGTH,
         )
-    if not any(map(str.isalnum, name)) or len(_scripts_of(name) & LOOK_ALIKE) > 1:
+    if not any(map(str.isalnum, name)) or mixes_scripts(name):
         raise InvalidRequest(
             "“%(name)s” could be taken for another name. Use at least one letter or digit, and "
             "letters of one script.",
             param="name",
             name=name,
         )
-    if folded(name) == OWNER:
+    if are_alike(name, OWNER):
         raise InvalidRequest(
             "The name “%(name)s” is reserved for whoever sits at this machine. Choose another.",
             param="name",
@@ -89,16 +88,6 @@ def _allowed(character: str) -> bool:
     category = unicodedata.category(character)
     is_seen = not UNSEEN.match(character)
     return character in _MARKS or (is_seen and (category[0] in "LM" or category == "Nd"))
-
-
-def folded(name: str) -> str:
-    """What names have in common that people take for the same: letter case and form of a letter
-    (`ａ`, `a`) do not tell them apart."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def _scripts_of(name: str) -> set[str]:
-    return {unicodedata.name(one, "").partition(" ")[0] for one in name if one.isalpha()}
 
 
 def taken(name: str) -> InvalidRequest:

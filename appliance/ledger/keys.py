@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 import unicodedata
 from collections.abc import Collection
@@ -14,12 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select, update
 
 from appliance.errors import InvalidRequest, NotFound
+from appliance.ledger.credential import Credential, Ending, opens
 from appliance.ledger.database import Database, changed_rows
 from appliance.ledger.ids import new_id
-from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, folded, taken
+from appliance.ledger.key_rules import KeyFields, checked_fields, checked_name, taken
 from appliance.ledger.key_usage import KeyUsage
+from appliance.ledger.look_alike import are_alike
 from appliance.ledger.secret import SECRET_PREFIX, SHOWN_CHARACTERS, hash_of, new_secret
-from appliance.ledger.tables_keys import ApiKey, KeyState
+from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
 
 TOUCH_INTERVAL_SECONDS = 60.0
@@ -118,12 +119,12 @@ class KeyStore:
         await self._writer.drained()
         return await self._database.read(lambda session: _named(session, name))
 
-    async def ended_among(self, key_ids: Collection[str]) -> dict[str, KeyState]:
-        """Which of these keys open nothing any more, and why: revoked by somebody, or expired."""
-        over = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= datetime.now(UTC))
-        query = select(ApiKey).where(col(ApiKey.id).in_(key_ids), over)
-        ended = await self._database.read(lambda session: [*session.exec(query)])
-        return {key.id: key.state for key in ended}
+    async def ended_among(self, shown: Collection[Credential]) -> dict[Credential, Ending]:
+        """Which of these open nothing any more, and why."""
+        query = select(ApiKey).where(col(ApiKey.id).in_({one.key_id for one in shown}))
+        keys = {key.id: key for key in await self._database.read(lambda s: [*s.exec(query)])}
+        whys = {one: one.ending(keys[one.key_id]) for one in shown if one.key_id in keys}
+        return {one: why for one, why in whys.items() if why is not None}
 
     async def find(self, secret: str) -> ApiKey | None:
         """The key that `secret` belongs to, in whatever `state`; None when it is nobody's.
@@ -135,7 +136,7 @@ class KeyStore:
         hashed = hash_of(secret)
         query = select(ApiKey).where(or_(ApiKey.hash == hashed, ApiKey.old_hash == hashed))
         key = await self._database.read(lambda session: session.exec(query).first())
-        return key if key is not None and _opens(key, hashed) else None
+        return key if key is not None and opens(key, hashed) else None
 
     async def get(self, key_id: str) -> ApiKey | None:
         """The key with this id, in whatever `state`: what a signed-in browser rides on."""
@@ -163,13 +164,6 @@ class KeyStore:
         return await self._database.read(lambda session: session.exec(query).one())
 
 
-def _opens(key: ApiKey, hashed: str) -> bool:
-    """Compared in constant time, both of them always."""
-    new = hmac.compare_digest(key.hash, hashed)
-    old = hmac.compare_digest(key.old_hash or "", hashed)
-    return new or (old and key.in_grace)
-
-
 def _named(session: Session, name: str) -> ApiKey:
     wanted = unicodedata.normalize("NFC", name.strip())
     key = session.exec(select(ApiKey).where(ApiKey.name == wanted)).one_or_none()
@@ -191,5 +185,5 @@ def _unrevoked(session: Session, name: str) -> ApiKey:
 
 def _check_free(session: Session, name: str) -> None:
     # Compared here because a database folds only the letters it knows.
-    if any(folded(other) == folded(name) for other in session.exec(select(ApiKey.name))):
+    if any(are_alike(other, name) for other in session.exec(select(ApiKey.name))):
         raise taken(name)

@@ -22,18 +22,31 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every template knows besides its view's fields."""
+    """What every template knows besides its view's fields.
+
+    `may_ask`: the reader may ask the model on any page, as is taken of one who is not known yet.
+    `talks_only`: their key opens certain assistants and no other page.
+    """
 
     language: str
     theme: str
     path: str
     caller_name: str | None
     is_admin: bool
+    may_ask: bool
+    talks_only: bool
     via_session: bool
     engine: EngineStatus
     demo: bool
     version: str
     logged: Logged
+
+    @property
+    def home(self) -> str:
+        """The first page that the reader may open."""
+        if self.talks_only:
+            return "/assistants"
+        return "/" if self.may_ask else "/history"
 
 
 @dataclass(frozen=True, slots=True)

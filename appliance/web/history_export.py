@@ -6,16 +6,15 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from starlette.responses import StreamingResponse
 
 from appliance.gateway.account import read_output
 from appliance.ledger.filters import Selection
 from appliance.ledger.selected import Selected
 from appliance.ledger.tables import GenerationRecord
+from appliance.web.files import growing_download
 from appliance.web.history_form import HistoryForm
 from appliance.web.page import Page, PageDep, PageRoute
 from appliance.web.snippets import messages, tools_of
@@ -49,15 +48,7 @@ async def export(page: PageDep, request: Request, kind: Kind = "jsonl") -> Respo
     }
     write, media_type = writers[kind]
     ending = {"jsonl": "chats.jsonl", "pairs": "pairs.jsonl"}.get(kind, f"requests.{kind}")
-    name = f"{datetime.now().astimezone():%Y-%m-%d}-{ending}"
-    return StreamingResponse(
-        write(page, chosen),
-        media_type=media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-        },
-    )
+    return growing_download(page, write(page, chosen), ending, media_type)
 
 
 async def _chats(page: Page, chosen: Selection) -> AsyncIterator[str]:

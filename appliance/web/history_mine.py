@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Response
-from starlette.responses import StreamingResponse
 
 from appliance.errors import NotFound
+from appliance.web.files import growing_download
 from appliance.web.page import PageDep, PageRoute
 
 router = APIRouter(route_class=PageRoute)
@@ -33,13 +32,8 @@ async def mine(page: PageDep, gone: int | None = None) -> Response:
 @router.get("/history/mine/export")
 async def take_away(page: PageDep) -> Response:
     """Every request of theirs whole, one line of JSON each, oldest first."""
-    name = f"{datetime.now().astimezone():%Y-%m-%d}-my-requests.jsonl"
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Cache-Control": "no-store",
-    }
     lines = page.parts.mine.export(page.caller.name)
-    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+    return growing_download(page, lines, "my-requests.jsonl", "application/x-ndjson")
 
 
 @router.post("/history/mine/delete")

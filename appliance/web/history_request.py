@@ -16,7 +16,7 @@ from appliance.ledger.tables_feedback import Feedback
 from appliance.ledger.views import RequestDetail
 from appliance.web.difference import Piece, compare_words
 from appliance.web.generations import GenerationView, generation_view
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep, PageRoute
 from appliance.web.run import Run
 
 router = APIRouter(route_class=PageRoute)
@@ -96,7 +96,7 @@ class OpinionView:
     back: str
 
 
-@router.post("/history/{request_id}/replay")
+@router.post("/history/{request_id}/replay", dependencies=ASKING)
 async def replay(
     page: PageDep,
     request_id: str,

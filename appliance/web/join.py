@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Response
 
+from appliance.errors import ApplianceError
 from appliance.web.connect import connect_view
-from appliance.web.page import OpenPage, OpenPageDep, PageRoute
+from appliance.web.page import OpenPage, OpenPageDep, PageRoute, carrying
 
 router = APIRouter(route_class=PageRoute)
 
@@ -42,17 +44,24 @@ async def join(page: OpenPageDep, code: Annotated[str, Form()] = "") -> Response
     if joined is None:
         return await _no_invitation(page, address)
     key, secret = joined
-    page.parts.keys.touch(key.id)
+    page.caller = await page.parts.identify(carrying(page.request, secret))
     response = page.render("connect.html", connect_view(page, key.name, secret=secret))
     page.parts.sessions.start(page.request, response, key.id, key.session_epoch)
     return response
 
 
 async def _no_invitation(page: OpenPage, address: str) -> Response:
-    signed_in = page.parts.sessions.read(page.request) is not None
+    signed_in = await _is_signed_in(page)
     if not signed_in:  # a person who reloads the page has not guessed
         await page.parts.login_tries.failed(address)
     return page.render("join.html", JoinView(name=None, signed_in=signed_in), status=404)
+
+
+async def _is_signed_in(page: OpenPage) -> bool:
+    if page.parts.sessions.read(page.request) is not None:
+        with suppress(ApplianceError):
+            page.caller = await page.parts.identify(page.request)
+    return page.caller is not None
 
 
 def _address(page: OpenPage) -> str:

@@ -27,7 +27,7 @@ from appliance.errors import (
 )
 from appliance.gateway.bodies import Refused
 from appliance.gateway.http import record_of
-from appliance.gateway.identity import Caller
+from appliance.gateway.identity import KEY_HEADERS, Caller
 from appliance.web import i18n, rendering
 from appliance.web.frame import ErrorView, Frame, Logged
 from appliance.web.parts import WebParts
@@ -101,14 +101,17 @@ class OpenPage:
     @property
     def frame(self) -> Frame:
         theme = self.request.cookies.get(THEME_COOKIE, "auto")
-        engine = self.parts.engine.status
+        engine, caller = self.parts.engine.status, self.caller
+        talks_only = caller is not None and caller.assistants is not None
         return Frame(
             language=self.language,
             theme=theme if theme in THEMES else "auto",
             path=self.request.url.path,
-            caller_name=self.caller.name if self.caller else None,
-            is_admin=bool(self.caller and self.caller.is_admin),
-            via_session=self.caller is not None and self.caller.via == "session",
+            caller_name=caller.name if caller else None,
+            is_admin=caller is not None and caller.is_admin,
+            may_ask=caller is None or (caller.may("chat") and not talks_only),
+            talks_only=talks_only,
+            via_session=caller is not None and caller.via == "session",
             engine=engine,
             demo=engine.facts is not None and engine.facts.model == self.parts.demo_model,
             version=self.parts.version,
@@ -155,6 +158,13 @@ async def known_page(request: Request) -> Page:
             "/assistants."
         )
     return Page(request, parts, caller)
+
+
+def carrying(request: Request, key: str) -> Request:
+    """As if this key had come in a header, and no other, with all that is checked there."""
+    others = [one for one in request.scope["headers"] if one[0].decode() not in KEY_HEADERS]
+    sent = (b"x-api-key", key.encode("latin-1", "replace"))
+    return Request({**request.scope, "headers": [*others, sent]})
 
 
 async def may_ask(page: Annotated[Page, Depends(known_page)]) -> None:
@@ -235,7 +245,8 @@ def http_error_page(parts: WebParts) -> Callable[[Request, HTTPException], Respo
     def show(request: Request, error: HTTPException) -> Response:
         request.scope[PARTS] = parts
         shown = error_response(request, _worded(error))
-        shown.status_code = error.status_code
+        if not isinstance(error, Refused):
+            shown.status_code = error.status_code
         return secure_headers(shown)
 
     return show

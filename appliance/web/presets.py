@@ -58,7 +58,8 @@ async def listed(page: Page) -> tuple[Known, ...]:
     all_of_them = [_preset(name, page.language) for name in names] + [
         _own(row, page) for row in rows
     ]
-    return tuple(known for known in all_of_them if _open_to(page, known))
+    apart = page.caller.assistants is not None
+    return tuple(replace(known, apart=apart) for known in all_of_them if _open_to(page, known))
 
 
 async def found(page: Page, assistant_id: str) -> Known:

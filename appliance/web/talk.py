@@ -19,7 +19,7 @@ from appliance.errors import NotFound
 from appliance.web import markdown
 from appliance.web.answering import ask, cited
 from appliance.web.faq import Entry
-from appliance.web.page import CALLER, PARTS, Page, PageRoute
+from appliance.web.page import CALLER, PARTS, Page, PageRoute, carrying
 from appliance.web.presets import Known, found
 from appliance.web.security import CONTENT_SECURITY_POLICY
 from appliance.web.streaming import announcement, stream
@@ -64,9 +64,7 @@ class TalkView:
 async def visited(request: Request, key: str = "") -> Page:
     """The page of whoever has a key, in the address or as everywhere else."""
     if key:
-        # From here on it is as if it had come in a header, with all that is checked there.
-        sent = [(b"x-api-key", key.encode("latin-1", "replace"))]
-        request = Request({**request.scope, "headers": [*request.scope["headers"], *sent]})
+        request = carrying(request, key)
     request.scope[CALLER] = caller = await request.scope[PARTS].identify(request)
     return Page(request, request.scope[PARTS], caller)
 

@@ -128,6 +128,19 @@ def secret(page: Page, _: Lively, __: str) -> None:
     page.locator("#secret").wait_for()
 
 
+def invite(page: Page, _: Lively, language: str) -> None:
+    page.goto("/keys")
+    page.fill("#name", {"en": "David", "zh": "小林"}[language])
+    page.locator("button[formaction$=invite]").click()
+    page.locator("#link").wait_for()
+
+
+def join(page: Page, lively: Lively, language: str) -> None:
+    invite(page, lively, language)
+    page.goto("/join" + page.locator("#link").inner_text().partition("/join")[2])
+    page.locator("form[action='/join'] button").wait_for()
+
+
 def engine(**changes: object) -> Callable[[Page, Lively, str], None]:
     """The chat while the engine is something else than ready."""
 
@@ -170,6 +183,8 @@ SHOTS = (
     Shot("assistant-share", opened("/assistants/service/share"), ("phone",)),
     Shot("write", write, WITH_CHINESE),
     Shot("code", code, ("desktop", "phone", "desktop-dark")),
+    Shot("invite", invite),
+    Shot("join", join, ("phone", "phone-zh")),
     Shot("connect", opened("/connect"), ("desktop",)),
     Shot("login", opened("/login"), ("phone",)),
     Shot("trust", opened("/trust"), ("phone",)),

@@ -62,7 +62,6 @@ ACCESS = {
         GET /history/{request_id}
         GET /history/{request_id}/compare/{other_id}
         POST /history/{request_id}/feedback
-        POST /history/{request_id}/replay
         GET /status
         GET /status/live
         GET /engine/banner
@@ -96,6 +95,7 @@ ACCESS = {
         GET /chat/{conversation_id}/title
         POST /attachments
         GET /attachments/{attachment_id}
+        POST /history/{request_id}/replay
         POST /assistants
         GET /assistants/new
         GET /assistants/{assistant_id}

@@ -79,6 +79,19 @@ async def test_with_require_key_the_owner_is_asked_too(tmp_path: Path) -> None:
     strict.close()
 
 
+@pytest.mark.parametrize("body", ["{}", '{"x": 1}', "x=1"])
+async def test_a_stranger_is_asked_for_a_key_before_anything_is_said_of_what_they_send(
+    house: House, body: str
+) -> None:
+    for row, kind in ROWS.items():
+        method, path = row.split(" ", 1)
+        if method == "GET" or kind == "open":
+            continue
+        host = {"host": "192.168.1.10:8000"}
+        answer = await house.ask(method, filled(path), host, "10.9.0.2", body)
+        assert outcome(answer) == ("forbidden" if path == "/generate" else "asked for a key"), row
+
+
 async def test_heads_open_nothing_that_a_get_does_not(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

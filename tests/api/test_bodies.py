@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
-from appliance.gateway.bodies import MOST_BYTES
-from tests.scripted_app import ScriptedAppliance
+from appliance.gateway.bodies import MOST_BYTES, STRANGERS_BYTES
+from tests.scripted_app import ScriptedAppliance, scripted_appliance
 
 LINE = b" " * 1_000_000
 TOO_LONG = MOST_BYTES // len(LINE) + 1
-JSON = {"content-type": "application/json", "x-api-key": "sk-appl-not-known-here"}
+JSON = {"content-type": "application/json"}
+STRANGER = {"x-forwarded-for": "10.0.0.9"}
 PEOPLE = {"accept": "text/html"}
+URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
 FORM = "multipart/form-data; boundary=a"
 
 FILE = b'--a\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
@@ -29,13 +33,48 @@ def in_pieces(before: bytes = b"") -> Iterator[bytes]:
 def test_a_body_that_is_too_long_is_refused_in_each_dialect(
     client: httpx2.Client, announced: bool
 ) -> None:
-    """Before the wrong key is looked at: a stranger is not to fill the memory."""
     for path in ("/generate", "/v1/chat/completions"):
         body = LINE * TOO_LONG if announced else in_pieces()
         answer = client.post(path, content=body, headers=JSON)
         assert answer.status_code == 413
         assert "At most 32 MB" in answer.text
     assert answer.json()["error"]["code"] == "too_long"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize(("path", "status"), [("/generate", 403), ("/v1/chat/completions", 401)])
+def test_a_stranger_is_asked_for_a_key_before_much_is_read_of_them(
+    house: ScriptedAppliance, client: httpx2.Client, path: str, status: int, announced: bool
+) -> None:
+    """Never parsed: that it is no JSON is told only to somebody who is known."""
+    broken = b"[" * (STRANGERS_BYTES + 1)
+    mark = house.mark()
+    content = broken if announced else iter([broken[:-1], b"["])
+    refused = client.post(path, content=content, headers=JSON | STRANGER)
+    assert (refused.status_code, "API key is needed" in refused.text) == (status, True)
+    ((row, _),) = house.rows(path, after=mark)
+    assert (row.status, row.key_name, "key is needed" in (row.error or "")) == (status, None, True)
+    key = {"x-api-key": house.key(f"big {status} {announced}")}
+    known = client.post(path, content=broken, headers=JSON | STRANGER | key)
+    assert known.status_code == 400
+
+
+def test_wrong_keys_are_counted_whatever_comes_with_them(tmp_path: Path) -> None:
+    wrong = JSON | {"x-api-key": "sk-appl-not-known-here"}
+    body = b"[" * (STRANGERS_BYTES + 1)
+    with scripted_appliance(tmp_path) as house, httpx2.Client(base_url=house.url) as client:
+        asked = [client.post("/v1/completions", content=body, headers=wrong) for _ in range(11)]
+    assert [answer.status_code for answer in asked] == [401] * 10 + [429]
+
+
+def test_a_long_form_of_a_stranger_leads_to_the_way_in(client: httpx2.Client) -> None:
+    long: dict[str, Any] = {
+        "content": b"key=" + b"a" * STRANGERS_BYTES,
+        "headers": PEOPLE | STRANGER | URLENCODED,
+    }
+    for path in ("/login", "/join", "/chats/import"):
+        answer = client.post(path, **long)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/")
 
 
 def test_a_form_that_is_too_long_is_told_on_a_page(client: httpx2.Client) -> None:

@@ -21,6 +21,7 @@ from appliance.ledger.keys import KeyStore
 from appliance.ledger.tables_keys import ApiKey
 from appliance.ledger.writer import Writer
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
+from tests.scripted_engine import KEY
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +44,11 @@ def say(text: str, **more: Any) -> dict[str, Any]:
 def revoke(house: ScriptedAppliance, name: str) -> None:
     """As the command line does it: beside the running appliance."""
     anyio.run(beside, house, lambda _, keys: keys.revoke(name))
+
+
+def rotate(house: ScriptedAppliance, name: str) -> None:
+    """Without grace."""
+    anyio.run(beside, house, lambda _, keys: keys.rotate(name))
 
 
 def expire(house: ScriptedAppliance, name: str) -> None:
@@ -159,7 +165,10 @@ def test_wrong_keys_are_throttled_and_good_ones_are_not(narrow: ScriptedApplianc
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/generate"])
-@pytest.mark.parametrize(("end", "said"), [(revoke, "was revoked"), (expire, "has expired")])
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(revoke, "was revoked"), (expire, "has expired"), (rotate, "was replaced")],
+)
 async def test_the_end_of_a_key_ends_a_running_stream_within_a_second(
     narrow: ScriptedAppliance, path: str, end: Callable[..., None], said: str
 ) -> None:
@@ -200,6 +209,48 @@ async def test_revoking_ends_what_an_open_page_follows(narrow: ScriptedAppliance
             ended = time.monotonic()
             assert not [line async for line in lines if "event: rows" in line]
             assert time.monotonic() - ended < 5
+
+
+@pytest.mark.parametrize(("end", "said"), [(revoke, "was revoked"), (rotate, "was replaced")])
+async def test_the_end_of_a_key_ends_what_it_has_another_server_say(
+    narrow: ScriptedAppliance, end: Callable[..., None], said: str
+) -> None:
+    name = f"root who {said}"
+    secret = await aside(narrow.key, name, is_admin=True)
+    async with httpx2.AsyncClient(
+        base_url=narrow.url, headers=bearer(secret), timeout=30
+    ) as client:
+        narrow.engine.release.set()
+        asked = await client.post("/v1/chat/completions", json=say("wait"))
+        narrow.engine.release.clear()
+        narrow.engine.started.clear()
+        await client.get("/history")  # once the row is written
+        path = f"/admin/requests/{asked.headers['x-request-id']}/replay"
+        there = {"url": narrow.engine.url, "key": KEY}
+        replay = asyncio.create_task(client.post(path, json=there))
+        await until(narrow.engine.started.is_set)
+        await aside(end, narrow, name)
+        ended = time.monotonic()
+        answer = await replay
+        assert time.monotonic() - ended < 5
+    assert answer.status_code == 401
+    assert said in answer.json()["detail"]
+    await until(lambda: narrow.engine.running == 0)
+
+
+async def test_by_another_server_nobody_becomes_the_owner_of_this_one(
+    narrow: ScriptedAppliance,
+) -> None:
+    secret = await aside(narrow.key, "ada", is_admin=True)
+    async with httpx2.AsyncClient(base_url=narrow.url, headers=bearer(secret)) as client:
+        asked = await client.post("/v1/chat/completions", json=say("text"))
+        await client.get("/history")
+        mark = await aside(narrow.mark)
+        path = f"/admin/requests/{asked.headers['x-request-id']}/replay"
+        answer = await client.post(path, json={"url": narrow.url, "model": "auto"})
+    assert answer.status_code == 502
+    ((refused, _),) = await aside(narrow.rows, "/v1/chat/completions", after=mark)
+    assert (refused.status, refused.key_name) == (401, None)
 
 
 async def test_revoking_ends_what_waits_in_the_queue(narrow: ScriptedAppliance) -> None:

@@ -79,8 +79,21 @@ def test_run_again_here_and_elsewhere(appliance: ScriptedAppliance) -> None:
     assert (again.parameters["temperature"], again.parameters["top_p"]) == (0.9, 0.5)
     assert elsewhere.engine == appliance.engine.url
     assert KEY not in json.dumps([row.model_dump(mode="json") for row in rows])
-    for wrong in ({"temperature": 3}, {"url": "ftp://nowhere"}, {"colour": 1}):
-        assert httpx2.post(address, json=wrong).status_code in (400, 422), wrong
+    for wrong in ({"temperature": 3}, {"colour": 1}):
+        assert httpx2.post(address, json=wrong).status_code == 422, wrong
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://nowhere", "http://", "http://x/v1\r\nA: b", "http://x\x00", "http://u:p@x/v1",
+     "http://x/v1?key=a", "http://[::1", "//x/v1"],
+)  # fmt: skip
+def test_what_is_no_plain_address_is_refused_and_nothing_of_it_kept(
+    appliance: ScriptedAppliance, url: str
+) -> None:
+    address = f"{appliance.url}/admin/requests/{ask(appliance, 'text')}/replay"
+    refused = httpx2.post(address, json={"url": url})
+    assert (refused.status_code, refused.json()["param"]) == (400, "url")
 
 
 def test_a_prompt_of_token_ids_is_run_again_as_such(appliance: ScriptedAppliance) -> None:

@@ -9,23 +9,20 @@ import pytest
 
 from appliance.errors import NotAuthenticated
 from appliance.gateway.revocation import Interrupt, Revocations
-from appliance.ledger.tables_keys import KeyState
+from appliance.ledger.credential import Credential, Ending
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 REVOKED = NotAuthenticated("revoked")
+ANNA, EVE, LATE = (Credential(name, secret_hash="") for name in ("anna", "eve", "late"))
 
 
 async def waiting_for_ever(interrupt: Interrupt) -> AsyncGenerator[int, None]:
-    try:
+    with interrupt.raised():
         interrupt.leave()
         yield 1
         interrupt.enter()
         await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        if error := interrupt.caught():
-            raise error from None
-        raise
 
 
 async def test_it_is_raised_where_the_generator_waits() -> None:
@@ -63,30 +60,30 @@ async def test_whoever_is_cancelled_otherwise_stays_cancelled() -> None:
 
 
 class Keys:
-    """Says which keys are over; its first answer is an error."""
+    """Says what is over; its first answer is an error."""
 
     def __init__(self) -> None:
-        self.over: dict[str, KeyState] = {"eve": "revoked", "late": "expired"}
-        self.asked: list[list[str]] = []
+        self.over: dict[Credential, Ending] = {EVE: "revoked", LATE: "expired"}
+        self.asked: list[set[Credential]] = []
 
-    async def ended_among(self, key_ids: Collection[str]) -> dict[str, KeyState]:
-        self.asked.append(sorted(key_ids))
+    async def ended_among(self, shown: Collection[Credential]) -> dict[Credential, Ending]:
+        self.asked.append(set(shown))
         if len(self.asked) == 1:
             raise OSError("the disk is away for a moment")
-        return {key_id: self.over[key_id] for key_id in key_ids if key_id in self.over}
+        return {one: self.over[one] for one in shown if one in self.over}
 
 
 async def test_only_keys_with_something_under_way_are_looked_for() -> None:
     revocations, keys = Revocations(), Keys()
     watch = asyncio.create_task(revocations.watch(keys, every=0.001))
-    with revocations.watched(None), revocations.watched("anna") as anna:
-        with revocations.watched("eve") as eve, revocations.watched("late") as late:
+    with revocations.watched(None), revocations.watched(ANNA) as anna:
+        with revocations.watched(EVE) as eve, revocations.watched(LATE) as late:
             await until(lambda: len(keys.asked) > 2)
         for interrupt, why in ((eve, "revoked"), (late, "expired")):
             with pytest.raises(NotAuthenticated, match=why):
                 interrupt.enter()
         anna.enter()
-        assert keys.asked[1] == ["anna", "eve", "late"]
+        assert keys.asked[1] == {ANNA, EVE, LATE}
     asked = len(keys.asked)
     await until(lambda: not revocations._somebody.is_set())
     assert len(keys.asked) - asked <= 2

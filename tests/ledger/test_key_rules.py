@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import InvalidRequest, NotFound
+from appliance.ledger.credential import Credential
 from tests.ledger.support import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -115,11 +116,28 @@ async def test_without_grace_the_old_secret_and_its_browsers_end_at_once(ledger:
     assert rotated.session_epoch == key.session_epoch + 1
 
 
+async def test_what_was_shown_before_a_rotation_ends_with_its_grace(ledger: Ledger) -> None:
+    key, _ = await ledger.keys.create("Anna")
+    secret, browser = Credential(key.id, secret_hash=key.hash), Credential(key.id, epoch=0)
+    await ledger.keys.rotate("Anna", timedelta(days=1))
+    assert await ledger.keys.ended_among([secret, browser, Credential("nobody's")]) == {}
+    await ledger.keys.rotate("Anna")
+    found = await ledger.keys.ended_among([secret, browser])
+    assert found == {secret: "replaced", browser: "signed_out"}
+    ben, _ = await ledger.keys.create("Ben")
+    before = Credential(ben.id, secret_hash=ben.hash)
+    await ledger.keys.rotate("Ben", timedelta(milliseconds=1))
+    while not (found := await ledger.keys.ended_among([before])):
+        pass
+    assert found == {before: "replaced"}
+
+
 async def test_what_is_revoked_stays_so_and_what_is_not_there_is_told(ledger: Ledger) -> None:
     anna, _ = await ledger.keys.create("Anna")
     ben, _ = await ledger.keys.create("Ben")
     await ledger.keys.revoke("Anna")
-    assert await ledger.keys.ended_among([anna.id, ben.id]) == {anna.id: "revoked"}
+    both = [Credential(key.id, secret_hash=key.hash) for key in (anna, ben)]
+    assert await ledger.keys.ended_among(both) == {both[0]: "revoked"}
     for attempt in (ledger.keys.rotate("Anna"), ledger.keys.change("Anna", rate=None)):
         with pytest.raises(InvalidRequest, match="for good"):
             await attempt

@@ -75,6 +75,27 @@ async def test_a_name_that_looks_like_another_is_refused(ledger: Ledger, name: s
         await ledger.keys.create(name)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("copa", "\u0441\u043e\u0440\u0430"),
+        ("Anna", "\u0391\u039d\u039d\u0391"),
+        ("\u0420\u0410\u0422\u0422", "patt"),
+    ],
+)
+async def test_another_scripts_letters_do_not_make_another_name(
+    ledger: Ledger, first: str, second: str
+) -> None:
+    await ledger.keys.create(first)
+    with pytest.raises(InvalidRequest, match="already"):
+        await ledger.keys.create(second)
+
+
+async def test_names_that_only_sound_alike_are_two(ledger: Ledger) -> None:
+    for name in ("Ivan", "\u0418\u0432\u0430\u043d", "\u043d\u0435\u0442", "het"):
+        await ledger.keys.create(name)
+
+
 @pytest.mark.parametrize("name", ["owner", "Owner", "OWNER", "\uff4f\uff57\uff4e\uff45\uff52"])
 async def test_the_owners_name_is_reserved(ledger: Ledger, name: str) -> None:
     with pytest.raises(InvalidRequest, match="reserved"):

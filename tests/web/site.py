@@ -33,6 +33,7 @@ from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.hall import Place
 from appliance.gateway.http import Recording, identify
 from appliance.gateway.identity import Caller, Identity
+from appliance.gateway.revocation import Revocations
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
@@ -212,7 +213,9 @@ class Site:
             queries=Queries(self.database, self.writer),
             history=History(self.database, self.writer),
             mine=Mine(self.database, self.writer),
-            elsewhere=Elsewhere(EngineClient(http_client()), self.recorder, keep_content=True),
+            elsewhere=Elsewhere(
+                EngineClient(http_client()), self.recorder, Revocations(), keep_content=True
+            ),
             keys=self.keys,
             conversations=Conversations(self.database, self.writer),
             drafts=Drafts(self.database, self.writer),

@@ -200,3 +200,23 @@ async def test_chinese_is_complete(
         await client.get("/trust"),
     ]
     assert [english_words(page.text) for page in pages] == [[]] * len(pages)
+
+
+@pytest.mark.parametrize(
+    ("fields", "home", "other"),
+    [({"history": "on"}, "/history", "/write"), ({"assistants": "tutor"}, "/assistants", "/")],
+)
+async def test_whoever_joined_is_shown_the_way_to_what_they_may_open(
+    client: httpx2.AsyncClient,
+    stranger: httpx2.AsyncClient,
+    fields: dict[str, str],
+    home: str,
+    other: str,
+) -> None:
+    code = await invited(client, **fields)
+    headers = {"authorization": "Bearer sk-appl-another"}  # is not asked for and does no harm
+    joined = (await stranger.post("/join", data={"code": code}, headers=headers)).text
+    assert f'<a class="button primary" href="{home}">' in joined
+    assert f'href="{other}"' not in joined
+    again = await stranger.get("/join", params={"code": code})
+    assert f'<a class="button primary" href="{home}">' in again.text

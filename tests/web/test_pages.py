@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,6 +14,7 @@ from jinja2 import meta
 from appliance.web import assets, chat_list, chat_views, frame, rendering
 from appliance.web.banner import BannerView
 from tests.web.site import Site
+from tests.web.visitors import OTHER_MACHINE, visitor
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +60,30 @@ async def test_a_form_of_another_site_is_refused(
 async def test_a_form_of_this_site_is_taken(client: httpx2.AsyncClient) -> None:
     headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1"}
     assert (await client.post("/chat", data={"prompt": "x"}, headers=headers)).status_code == 303
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "reads": {"scopes": ["history"]},
+    "admin": {"is_admin": True},
+    "talks": {"assistants": ["tutor"]},
+}
+LED = re.compile(r'<a [^>]*href="(/[^"#?]*)')
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+async def test_what_the_menu_and_a_refusal_lead_to_is_open(
+    site: Site, rules: dict[str, Any]
+) -> None:
+    _, secret = await site.keys.create("anna", **rules)
+    async with visitor(site, OTHER_MACHINE, **{"x-api-key": secret}) as browser:
+        texts = [(await browser.get(path)).text for path in ("/connect", "/write", "/assistants")]
+        led = set(LED.findall("".join(texts))) - {"/login"}
+        for path in sorted(led):
+            assert (await browser.get(path)).status_code == 200, path
+        pages = {"/", "/write", "/history", "/keys", "/connect", "/assistants"}
+        opened = {path for path in pages if (await browser.get(path)).status_code == 200}
+        assert opened <= led
 
 
 async def test_the_theme_is_known_to_the_server(client: httpx2.AsyncClient) -> None:

@@ -7,7 +7,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from appliance.errors import NotAuthenticated, PermissionDenied
 from appliance.gateway.http import RequestRecord
+from appliance.web import files
 from appliance.web.page import Page
 from appliance.web.sse import PING, event, stranger, with_pings
 from tests.web.site import Site
@@ -114,6 +116,38 @@ async def test_what_is_followed_ends_with_the_right_to_follow_it() -> None:
     assert closed.is_set()
 
 
+async def come_to(end: str, site: Site) -> None:
+    if end == "revoked":
+        await site.keys.revoke("anna")
+    elif end == "signed out":
+        await site.parts.joining.end_sessions("anna")
+    elif end == "another scope":
+        await site.keys.change("anna", scopes=["chat"])
+
+
+@pytest.mark.parametrize("end", ["revoked", "another scope", "nothing"])
+async def test_a_file_is_sent_for_as_long_as_its_reader_may_have_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(files, "LOOK_EVERY_SECONDS", 0)
+    _, secret = await site.keys.create("anna", scopes=["chat", "history"])
+    request = request_of(**{"x-api-key": secret})
+    page = Page(request, site.parts, await site.parts.identify(request))
+
+    async def lines() -> AsyncGenerator[str, None]:
+        yield "first"
+        await come_to(end, site)
+        yield "second"
+
+    sent = files.growing_download(page, lines(), "x.csv", "text/csv").body_iterator
+    assert await anext(aiter(sent)) == "first"
+    if end == "nothing":
+        assert [piece async for piece in sent] == ["second"]
+    else:
+        with pytest.raises((NotAuthenticated, PermissionDenied)):
+            await anext(aiter(sent))
+
+
 @pytest.mark.parametrize("end", ["revoked", "signed out", "another scope", "nothing"])
 async def test_a_reader_is_asked_again_who_they_are(site: Site, end: str) -> None:
     key, _ = await site.keys.create("anna", scopes=["chat", "history"])
@@ -122,12 +156,7 @@ async def test_a_reader_is_asked_again_who_they_are(site: Site, end: str) -> Non
     request = request_of(cookie=cookie.headers["set-cookie"].partition(";")[0])
     page = Page(request, site.parts, await site.parts.identify(request))
     watch = asyncio.create_task(stranger(page, every=0.001))
-    if end == "revoked":
-        await site.keys.revoke("anna")
-    elif end == "signed out":
-        await site.parts.joining.end_sessions("anna")
-    elif end == "another scope":
-        await site.keys.change("anna", scopes=["chat"])
+    await come_to(end, site)
     (over, _) = await asyncio.wait({watch}, timeout=0.1 if end == "nothing" else 10)
     assert bool(over) == (end != "nothing")
     watch.cancel()
