@@ -17,7 +17,8 @@ from appliance.ledger.filters import Selection
 from appliance.ledger.selected import Selected
 from appliance.ledger.tables import GenerationRecord
 from appliance.web.history_form import HistoryForm
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.snippets import messages, tools_of
 
 router = APIRouter(route_class=PageRoute)

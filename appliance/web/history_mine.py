@@ -10,7 +10,8 @@ from fastapi import APIRouter, Form, Response
 from starlette.responses import StreamingResponse
 
 from appliance.errors import NotFound
-from appliance.web.page import PageDep, PageRoute
+from appliance.web.page import PageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 

@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Response
 
 from appliance.web.connect import connect_view
-from appliance.web.page import OpenPage, OpenPageDep, PageRoute
+from appliance.web.page import OpenPage, OpenPageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 
