@@ -25,6 +25,8 @@ BROKEN = CODE.replace("return x", "return (x")
 TAGS = {"en": "en", "zh": "zh-Hans"}
 NAMES = {"en": "English", "zh": "中文"}
 AWAY = {"en": "The appliance cannot be reached", "zh": "无法连接到一体机"}
+KNOWN = {"en": "How long does delivery take?", "zh": "配送需要多久？"}
+AGAIN = {"en": "Asked before", "zh": "有人问过"}
 UNKNOWN = {"en": "Do you sell bicycles?", "zh": "你们卖自行车吗？"}
 WAYS = [
     pytest.param(*way, id="-".join((("narrow", "wide")[way[0] is DESKTOP], way[1], way[2])))
@@ -72,11 +74,16 @@ def chat(page: Page, _: str) -> None:
 
 
 def assistant(page: Page, language: str) -> None:
-    """The service says what it does not know, and hands over."""
+    """The service says what it does not know and hands over, and marks what was asked before."""
     page.goto("/assistants/service/talk")
     send(page, UNKNOWN[language])
     wait_for(page.locator("article.answer .badge.warn"))
     expect(page.locator("article.answer .prose").last).to_contain_text("service@shop.example")
+    for _ in range(2):  # two customers, each in a talk of their own
+        page.goto("/assistants/service/talk")
+        send(page, KNOWN[language])
+        wait_for(page.locator("article.answer .sources"))
+    expect(page.locator("article.answer .badge.info")).to_contain_text(AGAIN[language])
 
 
 def writing(page: Page, _: str) -> None:
