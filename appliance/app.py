@@ -26,7 +26,7 @@ from appliance.parts import Parts, make_parts, retention, web_parts
 from appliance.service import add_routes, in_service, recorded, serve_api
 from appliance.settings import Settings
 from appliance.web.app import mount_pages, mount_static
-from appliance.web.page import http_error_page
+from appliance.web.error_pages import http_error_page
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
 Watcher = Callable[[Engine], Awaitable[None]]

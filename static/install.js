@@ -1,5 +1,11 @@
 // Lets the browser install these pages. Only over HTTPS or on this machine; elsewhere nothing happens.
 
-navigator.serviceWorker?.register("/service-worker.js").catch(() => {
-  // A certificate that is not trusted yet: the pages work all the same, they cannot be installed.
-});
+// The worker is a process of its own, and starting it would take from what paints the page.
+if (document.readyState === "complete") register();
+else addEventListener("load", register, { once: true });
+
+function register() {
+  navigator.serviceWorker?.register("/service-worker.js").catch(() => {
+    // A certificate that is not trusted yet: the pages work all the same, they cannot be installed.
+  });
+}

@@ -29,7 +29,8 @@ from appliance.web.assistant_view import (
 )
 from appliance.web.difference import merge
 from appliance.web.files import download
-from appliance.web.page import ASKING, Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.passage import normal
 from appliance.web.prompts import generation_request
 from appliance.web.run import Run

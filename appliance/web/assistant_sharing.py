@@ -17,7 +17,8 @@ from appliance.domain import Phrase
 from appliance.errors import InvalidRequest, NotFound, PermissionDenied
 from appliance.ledger.tables_keys import ApiKey
 from appliance.web.assets import assets
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.presets import Known, found
 
 router = APIRouter(route_class=PageRoute)

@@ -11,7 +11,8 @@ from appliance.errors import InvalidRequest
 from appliance.ledger.assistants import AssistantFields
 from appliance.web import faq
 from appliance.web.assistant_form import fields_of, read_form
-from appliance.web.page import ASKING, Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.presets import Known, found, listed
 
 router = APIRouter(route_class=PageRoute, dependencies=ASKING)

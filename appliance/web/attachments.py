@@ -18,7 +18,8 @@ from appliance.errors import ContextExceeded, InvalidRequest
 from appliance.gateway.origin import parts_of
 from appliance.ledger.tables_assistants import Attachment
 from appliance.web.documents import MAX_FILE_BYTES, Document, read_document
-from appliance.web.page import ASKING, Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page_route import PageRoute
 
 MAX_FILES = 10
 MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 5_000_000

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.sse import event, event_stream, wants_once
 
 router = APIRouter(route_class=PageRoute)

@@ -34,7 +34,8 @@ from appliance.web.chat_views import (
     message_view,
     written_elsewhere,
 )
-from appliance.web.page import ASKING, Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.streaming import stream
 
 MAX_PROMPT_CHARACTERS = 400_000

@@ -16,7 +16,8 @@ from appliance.web.chat_asking import again, at_rest, check_prompt, go_on, put_a
 from appliance.web.chat_messages import bubble
 from appliance.web.chat_tree import branch, newest_below
 from appliance.web.chat_views import CHAT, chat_view, message_in
-from appliance.web.page import ASKING, Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page_route import PageRoute
 
 MAX_PROMPT_CHARACTERS = 400_000
 MESSAGE = "/chat/{conversation_id}/messages/{message_id}"

@@ -13,7 +13,8 @@ from appliance.web.chat import stop
 from appliance.web.chat_list import CHAT_LIST, CHATS, ChatListView, ChatsView, chat_list
 from appliance.web.chat_settings import TuningDep
 from appliance.web.chat_views import CHAT, chat_view
-from appliance.web.page import ASKING, PageDep, PageRoute
+from appliance.web.page import ASKING, PageDep
+from appliance.web.page_route import PageRoute
 
 MAX_FOLDER_LENGTH = 60
 TITLE_WAIT_SECONDS = 60.0

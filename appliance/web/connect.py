@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Response
 
-from appliance.web.page import OpenPage, PageDep, PageRoute
+from appliance.web.page import OpenPage, PageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 

@@ -11,7 +11,8 @@ from appliance.web.assistant_view import TEMPLATE, OrderForm, assistant_of, draf
 from appliance.web.files import download
 from appliance.web.languages import CODE_LANGUAGES, guess_language
 from appliance.web.outcome import filename
-from appliance.web.page import ASKING, PageDep, PageRoute
+from appliance.web.page import ASKING, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.passage import normal
 from appliance.web.tasks import check_length
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 
 from appliance.engine.status import Engine
 from appliance.errors import PermissionDenied
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 

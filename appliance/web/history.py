@@ -15,7 +15,8 @@ from appliance.ledger.filters import Selection
 from appliance.ledger.tables_feedback import SavedView
 from appliance.ledger.views import RequestRow
 from appliance.web.history_form import HistoryForm
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.sse import event, event_stream
 
 router = APIRouter(route_class=PageRoute)

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from appliance.ledger.charts import Charts
 from appliance.web.history_form import SPANS, HistoryForm
-from appliance.web.page import PageDep, PageRoute
+from appliance.web.page import PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.plots import Plot, bar_plot, line_plot
 
 router = APIRouter(route_class=PageRoute)

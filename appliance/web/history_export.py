@@ -16,7 +16,8 @@ from appliance.ledger.selected import Selected
 from appliance.ledger.tables import GenerationRecord
 from appliance.web.files import growing_download
 from appliance.web.history_form import HistoryForm
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.snippets import messages, tools_of
 
 router = APIRouter(route_class=PageRoute)

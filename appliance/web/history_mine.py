@@ -9,7 +9,8 @@ from fastapi import APIRouter, Form, Response
 
 from appliance.errors import NotFound
 from appliance.web.files import growing_download
-from appliance.web.page import PageDep, PageRoute
+from appliance.web.page import PageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 

@@ -16,7 +16,8 @@ from appliance.ledger.tables_feedback import Feedback
 from appliance.ledger.views import RequestDetail
 from appliance.web.difference import Piece, compare_words
 from appliance.web.generations import GenerationView, generation_view
-from appliance.web.page import ASKING, Page, PageDep, PageRoute
+from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.run import Run
 
 router = APIRouter(route_class=PageRoute)

@@ -16,7 +16,8 @@ from fastapi.responses import JSONResponse
 from appliance.domain import Phrase
 from appliance.web import i18n
 from appliance.web.assets import TEMPLATES, asset_url, assets
-from appliance.web.page import OpenPage, OpenPageDep, PageRoute
+from appliance.web.page import OpenPage, OpenPageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 NOTICE_PATH = "/offline"

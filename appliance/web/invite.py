@@ -11,7 +11,8 @@ from appliance.errors import PermissionDenied
 from appliance.lan.qr import as_image
 from appliance.ledger.invite import invite
 from appliance.web.keys_form import read_new_key
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 VALID = timedelta(hours=24)

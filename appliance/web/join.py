@@ -10,7 +10,8 @@ from fastapi import APIRouter, Form, Query, Response
 
 from appliance.errors import ApplianceError
 from appliance.web.connect import connect_view
-from appliance.web.page import OpenPage, OpenPageDep, PageRoute, carrying
+from appliance.web.page import OpenPage, OpenPageDep, carrying
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 

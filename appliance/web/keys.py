@@ -14,7 +14,8 @@ from appliance.errors import InvalidRequest, PermissionDenied
 from appliance.ledger.key_usage import DayOfUse
 from appliance.ledger.tables_keys import ApiKey
 from appliance.web.keys_form import EXPIRY_DAYS, KeyForm, filled, read_fields, read_new_key, typed
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.plots import Plot, bar_plot
 
 router = APIRouter(route_class=PageRoute)

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Form, Query, Response
 
 from appliance.domain import Phrase
 from appliance.gateway.identity import SessionClaim
-from appliance.web.page import OpenPage, OpenPageDep, PageDep, PageRoute
+from appliance.web.page import OpenPage, OpenPageDep, PageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 SIGNED_OUT = Phrase("This browser was signed out. Sign in again with your key.")

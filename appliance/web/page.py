@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.routing import compile_path, get_name
-from starlette.types import Receive, Scope, Send
 
 from appliance.domain import Phrase
-from appliance.errors import (
-    ApplianceError,
-    InvalidRequest,
-    NotAuthenticated,
-    NotFound,
-    PermissionDenied,
-)
-from appliance.gateway.bodies import Refused
+from appliance.errors import PermissionDenied
 from appliance.gateway.http import record_of
 from appliance.gateway.identity import KEY_HEADERS, Caller
 from appliance.web import i18n, rendering
-from appliance.web.frame import ErrorView, Frame, Logged
+from appliance.web.frame import Frame, Logged
 from appliance.web.parts import WebParts
-from appliance.web.security import check_same_origin, secure_headers
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-logger = logging.getLogger(__name__)
-UNFORESEEN = Phrase("Something unexpected went wrong. Please try again.").template
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
 
@@ -140,7 +122,6 @@ class Page(OpenPage):
 
 PARTS = "appliance.web.parts"
 CALLER = "appliance.web.caller"
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def open_page(request: Request) -> OpenPage:
@@ -179,100 +160,3 @@ OpenPageDep = Annotated[OpenPage, Depends(open_page)]
 PageDep = Annotated[Page, Depends(known_page)]
 ASKING = [Depends(may_ask)]
 """The dependencies of a router whose pages a key for the history alone has no use for."""
-
-
-class PageRoute(APIRoute):
-    """A route that shows errors as pages and sends the security headers.
-
-    What FastAPI works out from an endpoint takes milliseconds, and waits for the first visitor.
-    Such a route is mounted as it is, for `include_router` would not wait.
-    """
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        self.path, self.endpoint, self.name = path, endpoint, get_name(endpoint)
-        self.methods, self.include_in_schema = set(options["methods"]), False
-        self.response_class = HTMLResponse  # the schema looks at it, even of what is not in it
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
-        self._options: dict[str, Any] | None = options | {"include_in_schema": False}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._options is not None:
-            super().__init__(self.path, self.endpoint, **self._options)
-            self._options = None
-        await super().handle(scope, receive, send)
-
-    def get_route_handler(self) -> Handler:
-        answer = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            request.scope[PARTS] = request.app.state.pages
-            try:
-                check_same_origin(request)
-                response = await answer(request)
-            except ApplianceError as error:
-                response = error_response(request, error)
-            except RequestValidationError as error:
-                response = error_response(request, _invalid(error))
-            except HTTPException:
-                raise  # a form that cannot be read; `http_error_page` shows it
-            except Exception:
-                logger.exception("The page %s failed", request.url.path)
-                response = error_response(request, ApplianceError(UNFORESEEN))
-            return secure_headers(response)
-
-        return guarded
-
-
-def error_response(request: Request, error: ApplianceError) -> Response:
-    """The way to the login page, a notice for htmx, or a whole page with the reason."""
-    page = open_page(request)
-    page.caller = request.scope.get(CALLER)
-    record_of(request).error = str(error)
-    if isinstance(error, NotAuthenticated):
-        return page.redirect(_login(request))
-    title, message = page.gettext("That did not work"), page.phrase(error.phrase)
-    view = ErrorView(error.status, title, message, _again(request, error.status))
-    if not page.wants_fragment:
-        return page.render("error.html", view, status=error.status)
-    response = page.render("error.html", view, block="notice", status=error.status)
-    response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"})
-    return response
-
-
-def http_error_page(parts: WebParts) -> Callable[[Request, HTTPException], Response]:
-    """Errors outside of all pages, such as an unknown address, for people with a browser."""
-
-    def show(request: Request, error: HTTPException) -> Response:
-        request.scope[PARTS] = parts
-        shown = error_response(request, _worded(error))
-        if not isinstance(error, Refused):
-            shown.status_code = error.status_code
-        return secure_headers(shown)
-
-    return show
-
-
-def _worded(error: HTTPException) -> ApplianceError:
-    if error.status_code == 404:
-        return NotFound("There is no page at this address.")
-    if isinstance(error, Refused):
-        return error.refusal
-    return InvalidRequest("%(problem)s", problem=error.detail)
-
-
-def _login(request: Request) -> str:
-    """After login one comes back to a page, never to a form's address."""
-    path = request.url.path if request.method == "GET" else "/"
-    return f"/login?next={quote(path)}"
-
-
-def _again(request: Request, status: int) -> str:
-    """The same page, where the fault may pass: one that is the appliance's, or being too often."""
-    may_pass = request.method == "GET" and (status >= 500 or status == 429)
-    return request.url.path + f"?{request.url.query}".rstrip("?") if may_pass else ""
-
-
-def _invalid(error: RequestValidationError) -> InvalidRequest:
-    first = error.errors()[0]
-    name = str(first["loc"][-1])
-    return InvalidRequest("%(name)s: %(problem)s", param=name, name=name, problem=first["msg"])

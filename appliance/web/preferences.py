@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse
 
 from appliance.gateway.origin import parts_of
 from appliance.web.i18n import LANGUAGE_COOKIE
-from appliance.web.page import THEME_COOKIE, OpenPageDep, PageRoute
+from appliance.web.page import THEME_COOKIE, OpenPageDep
+from appliance.web.page_route import PageRoute
 
 YEAR_SECONDS = 365 * 24 * 3600
 router = APIRouter(route_class=PageRoute)

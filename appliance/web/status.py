@@ -15,7 +15,8 @@ from appliance.domain import Phrase
 from appliance.engine.status import EngineStatus
 from appliance.ledger.views import MinuteBucket, Totals
 from appliance.observability.readings import LedgerReading
-from appliance.web.page import Page, PageDep, PageRoute
+from appliance.web.page import Page, PageDep
+from appliance.web.page_route import PageRoute
 from appliance.web.parts import Reach
 from appliance.web.plots import Plot, bar_plot, line_plot
 

@@ -19,7 +19,8 @@ from appliance.errors import NotFound
 from appliance.web import markdown
 from appliance.web.answering import ask, cited
 from appliance.web.faq import Entry
-from appliance.web.page import CALLER, PARTS, Page, PageRoute, carrying
+from appliance.web.page import CALLER, PARTS, Page, carrying
+from appliance.web.page_route import PageRoute
 from appliance.web.presets import Known, found
 from appliance.web.security import CONTENT_SECURITY_POLICY
 from appliance.web.streaming import announcement, stream

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Response
 
 from appliance.errors import NotFound
-from appliance.web.page import OpenPageDep, PageRoute
+from appliance.web.page import OpenPageDep
+from appliance.web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute)
 FILE = "/trust/appliance.crt"

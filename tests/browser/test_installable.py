@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.axe import Audit
 
@@ -35,3 +37,25 @@ def test_the_notice_comes_and_goes_and_no_page_is_kept(context: BrowserContext) 
     assert [path for path in kept if not path.startswith(("/offline", "/static/"))] == []
     context.set_offline(False)
     expect(page.get_by_role("heading", name="Status")).to_be_visible(timeout=MILLISECONDS)
+
+
+def test_the_worker_costs_no_page_a_second_request(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/write")
+    page.evaluate("navigator.serviceWorker.ready")
+    page.wait_for_function("navigator.serviceWorker.controller", timeout=MILLISECONDS)
+    before = answered(page, "/code")
+    for _ in range(3):
+        page.goto("/code")
+        expect(page.get_by_role("heading", name="Code helper")).to_be_visible()
+    page.goto("/no/such/page")  # what is no success is shown all the same
+    expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
+    assert answered(page, "/code") == before + 3
+
+
+def answered(page: Page, route: str) -> int:
+    """How often the appliance has answered at `route`."""
+    line = (
+        rf'http_server_request_duration_seconds_count\{{[^}}]*http_route="{route}"[^}}]*\}} (\d+)'
+    )
+    return sum(int(count) for count in re.findall(line, page.request.get("/metrics").text()))

@@ -25,6 +25,14 @@ SLOWEST_MS = 1000
 """To the first byte of the quickest of three, on a machine that is busy with other tests."""
 LOADED = """() => performance.getEntriesByType("resource")
     .map(({ name, transferSize }) => [name, transferSize])"""
+MOST_FACES = 12
+"""Of family, size and weight: a browser asks the system for each one before it paints."""
+FACES = """() => new Set([...document.body.querySelectorAll("*")]
+    .filter((one) => one.checkVisibility() && [...one.childNodes].some(
+        ({ nodeType, data }) => nodeType === Node.TEXT_NODE && data.trim()))
+    .map((one) => getComputedStyle(one))
+    .map(({ fontFamily, fontSize, fontWeight }) => `${fontFamily} ${fontSize} ${fontWeight}`)).size
+"""
 PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1"
 
 
@@ -86,13 +94,16 @@ def test_every_page_is_light_and_loads_nothing_from_elsewhere(
         assert Inline(html).found == [], place
         weight = page.evaluate("performance.getEntriesByType('navigation')[0].transferSize")
         weight += sum(size for _, size in loaded)
-        measured.append((place, first_byte, page.evaluate(PAINTED), weight))
+        faces = page.evaluate(FACES)
+        measured.append((place, first_byte, page.evaluate(PAINTED), weight, faces))
         context.close()
-    for place, first_byte, painted, weight in measured:
-        logger.info("%-44s %5.0f ms %5.0f ms %7.1f KB", place, first_byte, painted, weight / 1024)
+    for place, first_byte, painted, weight, faces in measured:
+        told = place, first_byte, painted, weight / 1024, faces
+        logger.info("%-44s %5.0f ms %5.0f ms %7.1f KB %3d faces", *told)
     assert {"/", "/write", "/code", "/keys", "/history", "/status"} <= {row[0] for row in measured}
     assert [row for row in measured if row[3] > HEAVIEST] == []
     assert [row for row in measured if row[1] > SLOWEST_MS] == []
+    assert [row for row in measured if row[4] > MOST_FACES] == []
 
 
 def test_what_is_inline_is_seen() -> None:

@@ -22,6 +22,11 @@ pytestmark = pytest.mark.browser
 # Without its fence, whose inside alone the scripted engine would say.
 SAID = ANSWER.partition("```")[0]
 BROKEN = CODE.replace("return x", "return (x")
+TAGS = {"en": "en", "zh": "zh-Hans"}
+NAMES = {"en": "English", "zh": "中文"}
+AWAY = {"en": "The appliance cannot be reached", "zh": "无法连接到一体机"}
+KNOWN = {"en": "How long does delivery take?", "zh": "配送需要多久？"}
+AGAIN = {"en": "Asked before", "zh": "有人问过"}
 UNKNOWN = {"en": "Do you sell bicycles?", "zh": "你们卖自行车吗？"}
 WAYS = [
     pytest.param(*way, id="-".join((("narrow", "wide")[way[0] is DESKTOP], way[1], way[2])))
@@ -46,12 +51,13 @@ def walker(
 
 
 @pytest.mark.parametrize(("viewport", "language", "means"), WAYS)
-def test_everything_is_there(walker: Page, language: str) -> None:
-    for walk in (chat, assistant, writing, code):
+def test_everything_is_there(walker: Page, language: str, means: str) -> None:
+    for walk in (chat, assistant, writing, code, look, install):
         walk(walker, language)
         assert not scrolls_sideways(walker), walk.__name__
-    lang = "zh-Hans" if language == "zh" else "en"
-    expect(walker.locator("html")).to_have_attribute("lang", lang)
+        expect(walker.locator("html")).to_have_attribute("lang", TAGS[language])
+    away(walker, language, means)
+    assert not scrolls_sideways(walker)
 
 
 def chat(page: Page, _: str) -> None:
@@ -68,11 +74,16 @@ def chat(page: Page, _: str) -> None:
 
 
 def assistant(page: Page, language: str) -> None:
-    """The service says what it does not know, and hands over."""
+    """The service says what it does not know and hands over, and marks what was asked before."""
     page.goto("/assistants/service/talk")
     send(page, UNKNOWN[language])
     wait_for(page.locator("article.answer .badge.warn"))
     expect(page.locator("article.answer .prose").last).to_contain_text("service@shop.example")
+    for _ in range(2):  # two customers, each in a talk of their own
+        page.goto("/assistants/service/talk")
+        send(page, KNOWN[language])
+        wait_for(page.locator("article.answer .sources"))
+    expect(page.locator("article.answer .badge.info")).to_contain_text(AGAIN[language])
 
 
 def writing(page: Page, _: str) -> None:
@@ -93,6 +104,66 @@ def code(page: Page, _: str) -> None:
     with page.expect_download() as saved:
         page.locator("#outcome a[download]").click()
     assert saved.value.path().read_text("utf-8") == BROKEN
+
+
+def look(page: Page, language: str) -> None:
+    """Theme and language are a button each, at once and on every page from then on."""
+    page.goto("/status")
+    ground = _ground(page)
+    press(page, {"en": "Dark", "zh": "深色"}[language])
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    other = {"en": "zh", "zh": "en"}[language]
+    press(page, NAMES[other])
+    expect(page.locator("html")).to_have_attribute("lang", TAGS[other])
+    page.goto("/write")
+    expect(page.locator("html")).to_have_attribute("lang", TAGS[other])
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert _ground(page) != ground
+    press(page, NAMES[language])
+    expect(page.locator("html")).to_have_attribute("lang", TAGS[language])
+
+
+def install(page: Page, language: str) -> None:
+    """What a browser needs to install the pages is named by them, and is there."""
+    page.goto("/code")
+    place = page.locator("link[rel=manifest]").get_attribute("href")
+    manifest = page.context.request.get(str(place), headers={"accept-language": language}).json()
+    assert (manifest["lang"], manifest["display"]) == (TAGS[language], "standalone")
+    page.goto(manifest["start_url"])
+    expect(page.locator("#prompt")).to_be_visible()
+    for icon in manifest["icons"]:
+        assert page.context.request.get(icon["src"]).headers["content-type"] == icon["type"]
+
+
+def away(page: Page, language: str, means: str) -> None:
+    """What is shown while the appliance is away speaks the reader's language first.
+
+    A service worker shows it, which takes a script; its page is whole without one.
+    """
+    if means == "forms":
+        page.goto("/offline")
+        expect(page.locator("h1")).to_have_text(AWAY[language])
+        expect(page.locator(".button.primary").first).to_be_in_viewport(ratio=1)
+        return
+    page.evaluate("navigator.serviceWorker.ready")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    page.context.set_offline(True)
+    page.goto("/status")
+    expect(page.locator("h1")).to_have_text(AWAY[language])
+    page.context.set_offline(False)
+    expect(page.locator("h1")).not_to_have_text(AWAY[language])
+
+
+def press(page: Page, name: str) -> None:
+    """A button at the foot of the side, which a phone shows by its menu."""
+    button = page.locator("#sidebar").get_by_role("button", name=name, exact=True)
+    if not button.is_visible():
+        page.locator(".topbar .menu summary").click()
+    button.click()
+
+
+def _ground(page: Page) -> str:
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
 def send(page: Page, text: str) -> None:
