@@ -60,8 +60,28 @@ def test_supported_pythons_are_not_refused(version: tuple[int, int, int]) -> Non
 
 def test_an_old_python_can_read_the_launcher() -> None:
     source = (ROOT / "launcher.py").read_text("utf-8")
-    ast.parse(source, feature_version=(3, 6))
+    nodes = list(ast.walk(ast.parse(source, feature_version=(3, 6))))
     assert "from __future__" not in source
+    assert source.isascii(), "Python 2 wants a declaration for anything else"
+    unknown_to_python_2 = (ast.AnnAssign, ast.JoinedStr, ast.AsyncFunctionDef, ast.Nonlocal)
+    assert [node for node in nodes if isinstance(node, unknown_to_python_2)] == []
+    for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):
+        hints = [function.returns, *(argument.annotation for argument in function.args.args)]
+        assert set(hints) == {None}, function.name
+        assert function.args.kwonlyargs == []
+
+
+@pytest.mark.parametrize("name", ["python2", "python3.6", "python3.9", "python3.10"])
+def test_a_real_old_python_says_the_sentence(name: str) -> None:
+    old = shutil.which(name)
+    if old is None or subprocess.run([old, "-V"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{name} is not installed here")
+    result = subprocess.run(
+        [old, str(ROOT / "launcher.py")], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Python 3.11, 3.12 or 3.13 is needed; this is ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_fresh_clone_to_running_command(bare: Path, launch: Launch) -> None:
