@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import launcher
@@ -216,6 +217,29 @@ def silent_index() -> Iterator[tuple[str, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         yield f"http://127.0.0.1:{server.getsockname()[1]}/simple", server
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_a_killed_pip_says_so_and_is_mended(
+    finished: Path, launch: Launch, pip_settings: dict[str, str]
+) -> None:
+    pins(finished, "2.0")
+    with silent_index() as (url, server):
+        process = subprocess.Popen(
+            [sys.executable, str(finished / "launcher.py")],
+            env={**pip_settings, "PIP_NO_INDEX": "0", "PIP_INDEX_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        caller, _ = server.accept()
+        (pip,) = psutil.Process(process.pid).children()
+        pip.kill()
+        _, complaint = process.communicate(timeout=30)
+        caller.close()
+    assert process.returncode == 1
+    assert "pip was ended from outside" in complaint
+    assert told(launch(finished))["greeting"] == "2.0"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends Ctrl-C to a process group")
