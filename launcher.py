@@ -3,7 +3,8 @@
 The first time it makes `.venv` beside this file and installs the pinned packages; later it hands
 over at once. Everything but `test` goes on to `appliance.cli`; `test` runs the test suite.
 
-Down to the version check this file must be readable by any Python 3, however old.
+Any Python must be able to read this file, however old, to say that it is too old: types stand in
+comments, because Python 2, which is still the `python` of some systems, knows no others.
 """
 
 import os
@@ -12,7 +13,8 @@ import sys
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
-def refusal(version: "tuple[int, ...]") -> "str | None":
+def refusal(version):
+    # type: (tuple[int, ...]) -> str | None
     """The sentence for a Python that cannot run this, or None."""
     if OLDEST <= version[:2] <= NEWEST:
         return None
@@ -22,11 +24,12 @@ def refusal(version: "tuple[int, ...]") -> "str | None":
     )
 
 
-def main(arguments: "list[str]") -> int:
+def main(arguments):
+    # type: (list[str]) -> int
     """Returns an exit status, unless the process becomes the appliance (everywhere but Windows)."""
     sentence = refusal(sys.version_info[:3])
     if sentence:
-        print(sentence, file=sys.stderr)
+        sys.stderr.write(sentence + "\n")
         return 1
     root = os.path.dirname(os.path.abspath(__file__))
     sys.path.insert(0, root)

@@ -11,6 +11,7 @@
     ├── RateLimited             429  come back after `retry_after` seconds
     ├── QueueFull               503  too many are waiting; come back
     ├── EngineUnavailable       503  loading, unloaded or failed; `retry_after` when known
+    ├── LedgerUnavailable       507  the disk is full or the database refuses; nothing was kept
     ├── EngineFailed            502  the engine died or spoke nonsense while it worked for us
     └── SetupError              –    the appliance cannot start; the message says what to do
 
@@ -104,6 +105,11 @@ class EngineUnavailable(ApplianceError):
 class EngineFailed(ApplianceError):
     status = 502
     code = "engine_failed"
+
+
+class LedgerUnavailable(ApplianceError):
+    status = 507
+    code = "ledger_unavailable"
 
 
 class SetupError(ApplianceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -14,13 +15,18 @@ from filelock import FileLock, Timeout
 from appliance.errors import SetupError
 from appliance.signing import SigningSecrets
 
+LEAST_FREE_BYTES = 16 * 1024**2
+"""A new ledger, its log and what a first hour writes; with less, a start breaks off half-way."""
+
 
 def front_name(data_dir: Path) -> str:
     """What a ledger calls the appliance of this folder: the machine's name, and letters that tell
     the folder from others. Made by the first who asks; blocks for a moment."""
     file = data_dir / "front.name"
+    # An empty file is what a full disk left of an earlier try.
     with suppress(FileNotFoundError):
-        return file.read_text(encoding="utf-8")
+        if name := file.read_text(encoding="utf-8"):
+            return name
     name = f"{socket.gethostname()}-{secrets.token_hex(3)}"
     file.write_text(name, encoding="utf-8")
     return name
@@ -46,10 +52,11 @@ class DataFolder:
     def open(self, url: str, join_url: str | None = None) -> None:
         """Take the folder for the appliance at `url`; other machines reach it at `join_url`.
 
-        Raises SetupError when it cannot be written or another appliance holds it.
+        Raises SetupError when it cannot be written, has no room, or another appliance holds it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._need_room()
             self._lock.acquire(timeout=0)
             note = {"pid": os.getpid(), "url": url, "join_url": join_url}
             self._note.write_text(json.dumps(note), encoding="utf-8")
@@ -67,6 +74,18 @@ class DataFolder:
                 folder=self.path,
                 error=error.strerror or error,
             ) from None
+
+    def _need_room(self) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < LEAST_FREE_BYTES:
+            raise SetupError(
+                "The disk of the data folder %(folder)s is full: %(free)s MB are free, and at "
+                "least %(least)s MB are needed. Make room, or choose another folder with "
+                "--data-dir.",
+                folder=self.path,
+                free=f"{free / 1e6:.1f}",
+                least=f"{LEAST_FREE_BYTES / 1e6:.0f}",
+            )
 
     def holder_url(self) -> str | None:
         """Where the appliance that uses this folder answers; None when none runs."""

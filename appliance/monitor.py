@@ -17,6 +17,7 @@ from appliance.errors import EngineUnavailable
 from appliance.gateway.queue import Queue
 from appliance.gateway.store import MemoryStore
 from appliance.ledger.ids import new_id
+from appliance.ledger.trouble import in_words
 from appliance.ledger.writer import Writer
 from appliance.observability.exposition import Exposition
 from appliance.observability.logs import log_request
@@ -147,7 +148,7 @@ def make_traces(endpoint: str | None) -> Traces | None:
 
 def read_ledger(writer: Writer) -> LedgerReading:
     """What this process writes."""
-    error = None if writer.last_error is None else str(writer.last_error)
+    error = None if writer.last_error is None else in_words(writer.last_error)
     return LedgerReading(
         waiting=writer.waiting, lost=writer.lost, failing=writer.failing, error=error
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,12 @@ settings.load_profile("ours")
 
 TOGETHER = ("tests/engine/worker/", "tests/browser/", "tests/whole/")
 """What takes longest and shares models and servers comes first, each in one process of its own."""
+
+
+def pytest_report_header() -> str | None:
+    if find_spec("torch") is None:
+        return "PyTorch is not installed: what runs on it is left out, and most of its tests too"
+    return None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

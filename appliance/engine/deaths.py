@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +54,17 @@ def death(status: int, last_words: str, served_seconds: float | None) -> End:
     if status in KILLED:
         reason = Phrase("The engine was killed, most likely because the memory ran out.")
         return End(reason, cause="killed", served_seconds=served_seconds)
-    words = {"status": status, "words": last_words or "–"}
+    words = {"status": _named(status), "words": last_words or "–"}
     reason = Phrase("The engine ended with status %(status)s: %(words)s", words)
     return End(reason, served_seconds=served_seconds)
+
+
+def _named(status: int) -> str:
+    """An exit status; a signal with the name that a search finds."""
+    try:
+        return f"{status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return str(status)
 
 
 def hang(silent_seconds: float, served_seconds: float | None) -> End:

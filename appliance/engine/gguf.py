@@ -6,6 +6,7 @@ values mean is not known here. Format: https://github.com/ggml-org/ggml/blob/mas
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -27,6 +28,24 @@ _SCALARS = {
 }
 _STRING, _ARRAY = 8, 9
 _VERSIONS = (2, 3)
+_ALIGNMENT = 32  # of the weights, where the file names no other
+# Elements and bytes of a block by the number of its type; of a type that is not here, only the
+# beginning of its weights is looked for.
+_BLOCKS = {
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    30: (1, 2),
+}
 # Deeper than any real file; without a limit a damaged one would exhaust the stack.
 _MOST_DIMENSIONS = 8
 
@@ -44,7 +63,7 @@ class GgufHead:
 
 
 def read_gguf(path: Path, *, arrays: bool = True) -> GgufHead:
-    """Raises GgufError for a file that is damaged or no GGUF, and OSError when it cannot be read.
+    """Raises GgufError for a damaged, cut or foreign file, and OSError when it cannot be read.
 
     Arrays become lists; without `arrays` only their lengths are given, which is faster.
     """
@@ -73,15 +92,26 @@ class _Reader:
         if version not in _VERSIONS:
             raise ValueError(f"its version is {version}, and versions 2 and 3 are known")
         metadata = {self._string(): self._value(self._unpack("I")[0]) for _ in range(count)}
-        return GgufHead(metadata, frozenset(self._tensor() for _ in range(tensors)))
+        ends = dict(self._tensor() for _ in range(tensors))
+        self._check_size(max(ends.values(), default=0), metadata)
+        return GgufHead(metadata, frozenset(ends))
 
-    def _tensor(self) -> str:
+    def _tensor(self) -> tuple[str, int]:
+        """Its name, and where it ends, counted from the beginning of all weights."""
         name = self._string()
         (dimensions,) = self._unpack("I")
         if dimensions > _MOST_DIMENSIONS:
             raise ValueError(f"a tensor has {dimensions} dimensions")
-        self._unpack(f"{dimensions}QIQ")
-        return name
+        *shape, kind, offset = self._unpack(f"{dimensions}QIQ")
+        elements, size = _BLOCKS.get(kind, (1, 0))
+        return name, offset + math.prod(shape) // elements * size
+
+    def _check_size(self, weights: int, metadata: dict[str, Any]) -> None:
+        """The libraries that load a file whose download broke off end without a word."""
+        alignment = int(metadata.get("general.alignment", _ALIGNMENT)) or _ALIGNMENT
+        needed = -(-self._at // alignment) * alignment + weights
+        if weights and needed > len(self._view):
+            raise ValueError(f"it is cut off: {len(self._view):,} bytes of {needed:,} are there")
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:

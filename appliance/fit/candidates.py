@@ -74,6 +74,8 @@ def _reads(engine: EngineName, entry: ModelEntry, hardware: Hardware) -> bool:
     """Whether the engine can open this kind of weights here."""
     if engine == "vllm":
         return not entry.is_gguf and hardware.platform == VLLM_PLATFORM
+    if engine == "transformers" and not hardware.has_torch:
+        return False
     return entry.packed is None and (entry.is_gguf or engine == "transformers")
 
 

@@ -52,7 +52,8 @@ class Gpu:
 class Hardware:
     """A machine, or the part of it that a container may use.
 
-    `notices` says what the probe could not find out, in words for the owner.
+    `notices` says what the probe could not find out, in words for the owner. `has_torch`: set-up
+    goes on without PyTorch where no build for processors can be had.
     """
 
     gpus: tuple[Gpu, ...]
@@ -64,6 +65,7 @@ class Hardware:
     platform: str
     machine: str
     notices: tuple[Phrase, ...] = ()
+    has_torch: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Values that `json.dumps` takes; notices become English sentences."""

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -35,6 +36,7 @@ def probe(data_dir: Path, *, cgroup: Path = CGROUP) -> Hardware:
         platform=platform.system().lower(),
         machine=platform.machine(),
         notices=notices,
+        has_torch=find_spec("torch") is not None,
     )
 
 

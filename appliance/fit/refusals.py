@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from appliance.errors import SetupError
-from appliance.fit.candidates import VLLM_PLATFORM
+from appliance.fit.candidates import VLLM_PLATFORM, ways
 from appliance.fit.catalogue import ModelEntry
 from appliance.fit.hardware import FP8_CAPABILITY, Gpu, Hardware, dotted, gib
 from appliance.fit.shape import LABELS
@@ -57,6 +58,15 @@ def impossible(wish: Wish, entry: ModelEntry, hardware: Hardware, gpu: Gpu | Non
     """No engine here can do it at all, whatever the memory."""
     if wish.engine == "vllm":
         return _not_with_vllm(wish, entry, hardware, gpu)
+    with_torch = replace(hardware, has_torch=True)
+    if hardware != with_torch and (
+        wish.engine == "transformers" or any(ways(entry, wish, with_torch))
+    ):
+        return SetupError(
+            "This needs PyTorch, which set-up could not get. Delete .venv and start again with a "
+            "network; without it, engine openvino runs the demo model and GGUF files.",
+            param="engine",
+        )
     if entry.packed is not None:
         return already_quantised(entry.name, LABELS[entry.packed])
     if wish.engine == "openvino" and wish.model != AUTO and not entry.is_gguf:

@@ -62,7 +62,8 @@ def compare(
     if wish.engine == "remote":
         return tuple(lines)
     for size in CARDS_GIB:
-        simulated = replace(hardware, gpus=(simulated_gpu(size),), notices=())
+        # A machine with a card gets PyTorch, whatever this one has.
+        simulated = replace(hardware, gpus=(simulated_gpu(size),), notices=(), has_torch=True)
         lines.append(_line(f"{size} GB card", simulated, wish, catalogue, find_config))
     refusals = {str(line.refusal) for line in lines}
     if len(refusals) == 1 and lines[0].refusal is not None:

@@ -5,6 +5,7 @@ A pure ASGI middleware, so that streams pass through untouched and a client that
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
@@ -95,7 +96,7 @@ class Recording:
         try:
             await self.app(scope, receive, self._limited(record, scope, send))
         except BaseException as error:
-            record.error = record.error or type(error).__name__
+            record.error = record.error or _name(error)
             raise
         finally:
             self._ledger.close_request(
@@ -149,6 +150,12 @@ class Recording:
             user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
             client_request_id=_clients_id(headers.get(b"x-request-id", b"")),
         )
+
+
+def _name(error: BaseException) -> str:
+    """The server cancels a request only when the appliance ends and has waited long enough."""
+    stopped = isinstance(error, asyncio.CancelledError)
+    return "the appliance was stopped" if stopped else type(error).__name__
 
 
 def _clients_id(header: bytes) -> str | None:

@@ -47,7 +47,10 @@ def _set_up(project: Project, groups: set[str]) -> Path:
     progress.end()
     left_out: set[str] = set()
     for number, step in enumerate(plan, start=2):
-        if step.needs in left_out or not _run(project, python, step, f"{number:2}/{total}"):
+        place = f"{number:2}/{total}"
+        if step.needs in left_out:
+            Progress(f"{place} {step.title}").end("left out")
+        elif not _run(project, python, step, place):
             left_out.add(step.name)
     progress = Progress(f"{total:2}/{total} First imports")
     first_imports(python, project.root, FIRST_IMPORTS)

@@ -43,14 +43,21 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run of pip ended; `tail` holds its last lines."""
+    """How one run of pip ended; `tail` holds its last lines, `killed` is True for a signal."""
 
     succeeded: bool
     tail: tuple[str, ...]
+    killed: bool = False
 
     def sentence(self) -> str:
+        if self.killed:
+            return (
+                "pip was ended from outside, perhaps because the memory ran out. Close other "
+                "programs, then run the same command again; it goes on from here."
+            )
+        last = [line for line in self.tail if line][-6:]
         return explain(self.tail) or "pip failed; its last words were:\n" + "\n".join(
-            f"    {line}" for line in self.tail[-6:]
+            f"    {line}" for line in last
         )
 
 
@@ -88,7 +95,7 @@ def install(
             raise
         finally:
             process.wait()
-    return Outcome(process.returncode == 0, tuple(tail))
+    return Outcome(process.returncode == 0, tuple(tail), killed=process.returncode < 0)
 
 
 def _environment(folder: Path) -> dict[str, str]:

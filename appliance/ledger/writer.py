@@ -17,9 +17,11 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, NamedTuple, TypeVar
 
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from appliance.ledger.database import Database
+from appliance.ledger.trouble import in_words, unavailable
 
 T = TypeVar("T")
 
@@ -91,9 +93,13 @@ class Writer:
     async def execute(self, work: Callable[[Session], T]) -> T:
         """Waits until `work` is committed; returns its answer or raises what went wrong.
 
-        Cancelling the caller does not undo the work.
+        Raises LedgerUnavailable for what the owner can mend, such as a full disk. Cancelling the
+        caller does not undo the work.
         """
-        return await asyncio.shield(asyncio.wrap_future(self.schedule(work)))
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self.schedule(work)))
+        except OperationalError as error:
+            raise unavailable(error) from error
 
     async def drained(self) -> None:
         """Waits until everything queued so far is committed or lost."""
@@ -157,8 +163,14 @@ class Writer:
             return
         try:
             with session:
-                answers = [job.work(session) for job in jobs]
-                session.commit()
+                try:
+                    answers = [job.work(session) for job in jobs]
+                    session.commit()
+                except BaseException:
+                    # Closing alone would leave new rows marked as stored when it is the commit
+                    # that failed, and the next try would not insert them.
+                    session.rollback()
+                    raise
         except Exception as error:
             failure = error
         else:
@@ -206,7 +218,14 @@ class Writer:
                 return
             self._loss_logged = True
             self._next_log = time.monotonic() + LOG_INTERVAL_SECONDS
-        logger.error("The ledger cannot record; %d writes lost so far", self.lost, exc_info=error)
+        # A full disk and a lock say all in a sentence; anything else is a mistake to be found.
+        unexpected = None if isinstance(error, OperationalError) else error
+        logger.error(
+            "The ledger cannot record; %d writes lost so far: %s",
+            self.lost,
+            in_words(error),
+            exc_info=unexpected,
+        )
 
 
 def _nothing(_session: Session) -> None:

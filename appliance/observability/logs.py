@@ -5,6 +5,7 @@ Nothing of a request's content is ever logged.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from datetime import UTC, datetime
@@ -25,6 +26,14 @@ def set_up_logging(form: Literal["text", "json"], front: int | None = None) -> N
     handler.setFormatter(JsonLines(front) if form == "json" else TextLines(front))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     ACCESS.setLevel(logging.INFO if form == "json" else logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_a_mistake)
+
+
+def _is_a_mistake(record: logging.LogRecord) -> bool:
+    """False for a request that was cancelled at the end of a drain: the server says so in a line of
+    its own, and the traceback behind that shows nothing wrong.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def log_request(seen: RequestSeen) -> None:

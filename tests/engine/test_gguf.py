@@ -27,7 +27,9 @@ PAIRS = (
     text("nested") + struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ3H", 2, 3, 7, 8, 9),
 )
 TENSOR = text("output.weight") + struct.pack("<IQQIQ", 2, 4, 4, 0, 0)
-WHOLE = HEAD + b"".join(PAIRS) + TENSOR
+WEIGHTS = 4 * 4 * 4
+TO_THE_WEIGHTS = HEAD + b"".join(PAIRS) + TENSOR
+WHOLE = TO_THE_WEIGHTS.ljust(-(-len(TO_THE_WEIGHTS) // 32) * 32 + WEIGHTS, b"\0")
 
 
 def test_values_and_tensors_are_read(tmp_path: Path) -> None:
@@ -74,3 +76,14 @@ def test_a_cut_off_head_is_an_error_of_ours(tmp_path: Path, length: int) -> None
     file.write_bytes(WHOLE[:length])
     with pytest.raises(GgufError):
         read_gguf(file)
+
+
+def test_a_download_that_broke_off_is_told_with_the_numbers(tmp_path: Path) -> None:
+    whole = demo_file()
+    cut = tmp_path / "cut.gguf"
+    for missing in (1, 50_000_000):
+        size = whole.stat().st_size - missing
+        with whole.open("rb") as source:
+            cut.write_bytes(source.read(size))
+        with pytest.raises(GgufError, match=rf"cut off: {size:,} bytes of 98,362,432 are there"):
+            read_gguf(cut)

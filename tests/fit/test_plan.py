@@ -68,6 +68,18 @@ def test_without_a_card_the_demo_model_runs_on_openvino() -> None:
     ]
 
 
+def test_without_pytorch_nothing_is_planned_that_needs_it() -> None:
+    bare = replace(machine(), has_torch=False)
+    assert decide(bare).engine == "openvino"
+    assert decide(bare).fallbacks == ()
+    file = decide(bare, model=str(demo_file()))
+    assert {one.engine for one in (file, *file.fallbacks)} == {"openvino"}
+    for wish in ({"model": "Qwen/Qwen3-0.6B"}, {"engine": "transformers"}):
+        assert "needs PyTorch" in refusal(bare, **wish)
+    assert "int8 and nf4 need an NVIDIA card" in refusal(bare, precision="int8")
+    assert "reads GGUF files" in refusal(bare, engine="openvino", model="Qwen/Qwen3-0.6B")
+
+
 def test_a_turing_card_computes_in_fp16() -> None:
     assert decide(machine(card(23, capability=(7, 5)))).precision == "fp16"
 

@@ -31,6 +31,17 @@ def test_this_machine(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found.to_dict()))["platform"] == found.platform
 
 
+def test_pytorch_is_looked_for_and_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    assert not probe(tmp_path).has_torch
+    monkeypatch.delitem(sys.modules, "torch")
+    (tmp_path / "torch.py").write_text("raise RuntimeError('was loaded')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert probe(tmp_path).has_torch
+
+
 def test_a_container_sees_its_own_limits(tmp_path: Path) -> None:
     machine = probe(tmp_path, cgroup=tmp_path)
     (tmp_path / "memory.max").write_text(f"{GIB}\n")

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import launcher
@@ -60,8 +61,28 @@ def test_supported_pythons_are_not_refused(version: tuple[int, int, int]) -> Non
 
 def test_an_old_python_can_read_the_launcher() -> None:
     source = (ROOT / "launcher.py").read_text("utf-8")
-    ast.parse(source, feature_version=(3, 6))
+    nodes = list(ast.walk(ast.parse(source, feature_version=(3, 6))))
     assert "from __future__" not in source
+    assert source.isascii(), "Python 2 wants a declaration for anything else"
+    unknown_to_python_2 = (ast.AnnAssign, ast.JoinedStr, ast.AsyncFunctionDef, ast.Nonlocal)
+    assert [node for node in nodes if isinstance(node, unknown_to_python_2)] == []
+    for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):
+        hints = [function.returns, *(argument.annotation for argument in function.args.args)]
+        assert set(hints) == {None}, function.name
+        assert function.args.kwonlyargs == []
+
+
+@pytest.mark.parametrize("name", ["python2", "python3.6", "python3.9", "python3.10"])
+def test_a_real_old_python_says_the_sentence(name: str) -> None:
+    old = shutil.which(name)
+    if old is None or subprocess.run([old, "-V"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{name} is not installed here")
+    result = subprocess.run(
+        [old, str(ROOT / "launcher.py")], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Python 3.11, 3.12 or 3.13 is needed; this is ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_fresh_clone_to_running_command(bare: Path, launch: Launch) -> None:
@@ -196,6 +217,29 @@ def silent_index() -> Iterator[tuple[str, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         yield f"http://127.0.0.1:{server.getsockname()[1]}/simple", server
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_a_killed_pip_says_so_and_is_mended(
+    finished: Path, launch: Launch, pip_settings: dict[str, str]
+) -> None:
+    pins(finished, "2.0")
+    with silent_index() as (url, server):
+        process = subprocess.Popen(
+            [sys.executable, str(finished / "launcher.py")],
+            env={**pip_settings, "PIP_NO_INDEX": "0", "PIP_INDEX_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        caller, _ = server.accept()
+        (pip,) = psutil.Process(process.pid).children()
+        pip.kill()
+        _, complaint = process.communicate(timeout=30)
+        caller.close()
+    assert process.returncode == 1
+    assert "pip was ended from outside" in complaint
+    assert told(launch(finished))["greeting"] == "2.0"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends Ctrl-C to a process group")

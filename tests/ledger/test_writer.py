@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
+from appliance.errors import LedgerUnavailable
 from appliance.ledger import writer as writer_module
 from appliance.ledger.database import Database
 from appliance.ledger.tables import RequestRecord
@@ -167,11 +168,31 @@ async def test_a_full_disk_is_survived_and_recovered_from(
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
+async def test_what_a_failed_commit_undid_is_written_by_the_next_try(ledger: Ledger) -> None:
+    """A disk that is full shows itself at the commit, when the rows seem to be in already."""
+    failures = [sqlite3.OperationalError("database or disk is full")]
+
+    def commit(_connection: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    event.listen(ledger.database.engine, "commit", commit)
+    with paused(ledger):
+        request = ledger.open_request()
+        making = asyncio.create_task(ledger.conversations.create("owner", title="Kept"))
+        await asyncio.sleep(0)
+    made = await making
+
+    assert failures == []
+    assert request in await stored(ledger)
+    assert (await ledger.conversations.get(made.id, "owner")).conversation.title == "Kept"
+
+
 @pytest.mark.sqlite
 async def test_a_database_that_turned_read_only_is_survived(ledger: Ledger) -> None:
     with connections_with(ledger.database, "PRAGMA query_only = ON"):
         ledger.open_request()
-        with pytest.raises(OperationalError, match="readonly"):
+        with pytest.raises(LedgerUnavailable, match=r"not be saved: .*readonly"):
             await ledger.conversations.create("owner")
         await ledger.writer.drained()
         assert ledger.writer.lost == 1

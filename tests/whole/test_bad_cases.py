@@ -87,7 +87,11 @@ def test_ctrl_c_during_a_stream_closes_the_rows_and_leaves_no_orphan(running: Ap
     ((reason, output),) = rows(running, "select finish_reason, output from generation")
     assert reason == "cancelled"
     assert output
+    (error,) = rows(running, "select error from request where path = '/generate'")
+    assert error == ("the appliance was stopped",)
     assert rows(running, "select count(*) from request where status is null") == [(0,)]
+    assert "Stopped." in running.said()
+    assert "Traceback" not in running.said()
 
 
 @POSIX_ONLY
@@ -133,6 +137,7 @@ def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_hub_falls_back_to_the_demo_model_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="without it, the model is refused before it is fetched")
     flags = ["--model", "Qwen/Qwen3-0.6B", "--hub-endpoint", "http://127.0.0.1:9"]
     with appliance(tmp_path, *flags, env={"HF_HUB_DISABLE_TELEMETRY": "1"}) as running:
         running.wait_ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -12,7 +13,10 @@ Progress: TypeAlias = Callable[[Stage, int, int], None]
 
 
 class LoadFailure(Exception):
-    """`code` is for the parent's decision, the sentence is for the person who reads the page."""
+    """`code` is for the parent's decision, and for its words before the sentence.
+
+    The sentence is for the person who reads the page.
+    """
 
     def __init__(self, code: FailureCode, sentence: str) -> None:
         super().__init__(sentence)
@@ -31,12 +35,12 @@ def explain(error: BaseException) -> LoadFailure:
             "launcher, which installs what this engine needs.",
         )
     if isinstance(error, MemoryError) or is_out_of_memory(error):
-        return LoadFailure(
-            "out_of_memory", f"The model does not fit into the memory of this machine: {detail}"
-        )
+        return LoadFailure("out_of_memory", detail)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LoadFailure("load_failed", "The disk is full.")
     if type(error).__name__ == "SafetensorError":
         return LoadFailure("model_corrupt", f"A weights file is damaged: {detail}")
-    return LoadFailure("load_failed", f"The model could not be loaded: {detail}")
+    return LoadFailure("load_failed", detail)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

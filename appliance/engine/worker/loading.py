@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import time
@@ -20,6 +21,8 @@ from appliance.engine.worker.folder import ModelFolder, open_folder
 from appliance.engine.worker.prompt import ChatTemplate
 from appliance.engine.worker.sampling import default_sampling
 from appliance.engine.worker.sources import locate
+
+log = logging.getLogger(__name__)
 
 
 class LoadedBackend(Backend, Protocol):
@@ -110,10 +113,18 @@ def _load_openvino(
             "neither. Use --engine transformers, or a GGUF file of this model.",
         )
     progress("convert", 0, 0)
+    if not _has_room(folder.path, folder.gguf):
+        log.warning("no room for the converted model; it is converted at every start")
+        return opened(folder.gguf)
     with_link = _beside_a_link(folder.gguf, folder.path / "openvino.partial")
     backend = opened(with_link, save=True)
     _keep_converted(with_link, converted)
     return backend
+
+
+def _has_room(folder: Path, gguf: Path) -> bool:
+    """A conversion is about as large as its file. Without it, starts are slower; that is all."""
+    return shutil.disk_usage(folder).free > 1.25 * gguf.stat().st_size
 
 
 def _beside_a_link(gguf: Path, folder: Path) -> Path:

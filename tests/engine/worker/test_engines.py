@@ -7,6 +7,8 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +69,19 @@ async def test_packaged_model_knows_its_words(
         if backend == "transformers":
             # OpenVINO's 8-bit activations go on as the processor rounds them.
             assert together[0] == answer == f"{CAPITAL}."
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_a_disk_without_room_for_the_converted_model_costs_time_only(
+    openvino_config: EngineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100_000_000))
+    async with started(replace(openvino_config, cache_dir=str(tmp_path))) as (engine, _):
+        assert (await say(engine, "What is the capital of France?")).startswith(CAPITAL)
+    assert not any(file.suffix == ".bin" for file in files_below(tmp_path))
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4", "bf16"])
