@@ -8,15 +8,22 @@ const [NOTICE] = KEPT;
 
 // A page would wait until this worker is awake, only to be fetched as it always is. Where a browser
 // can be told so beforehand, the network is asked at once, and the worker only where that fails.
-const WAYS = [
-  { condition: { requestMode: "navigate" }, source: "race-network-and-fetch-handler" },
-  ...KEPT.map((path) => ({ condition: { urlPattern: path }, source: { cacheName: CACHE } })),
-  { condition: { urlPattern: "/*" }, source: "network" },
-];
+function ways() {
+  const files = KEPT.slice(1).map((address) => {
+    const { pathname, search } = new URL(address, location);
+    const condition = { urlPattern: new URLPattern({ pathname, search }) };
+    return { condition, source: { cacheName: CACHE } };
+  });
+  return [
+    { condition: { requestMode: "navigate" }, source: "race-network-and-fetch-handler" },
+    ...files,
+    { condition: { urlPattern: "/*" }, source: "network" },
+  ];
+}
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(KEPT)));
-  event.addRoutes?.(WAYS).catch(() => {});
+  event.addRoutes?.(ways()).catch(() => {});
   self.skipWaiting();
 });
 
@@ -40,9 +47,11 @@ async function keptOrAsked(request) {
   return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
 }
 
+const isKept = ({ pathname, search }) => KEPT.includes(pathname + search);
+
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET") return;
   if (request.mode === "navigate") event.respondWith(pageOrNotice(event));
-  else if (KEPT.includes(new URL(request.url).pathname)) event.respondWith(keptOrAsked(request));
+  else if (isKept(new URL(request.url))) event.respondWith(keptOrAsked(request));
 });

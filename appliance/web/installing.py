@@ -22,6 +22,7 @@ from appliance.web.page_route import PageRoute
 router = APIRouter(route_class=PageRoute)
 NOTICE_PATH = "/offline"
 NOTICE_FILES = ("app.css", "icon.svg", "offline.js")
+OF_NOTICE = "?notice"
 GROUND = "#fbfaf8"  # --bg of app.css, which a manifest cannot read
 TITLE = Phrase("The appliance cannot be reached")
 REASON = Phrase("It may be switched off, still starting, or in another network than this device.")
@@ -104,7 +105,8 @@ def _icon(name: str, sizes: str, purpose: str) -> dict[str, str]:
 def _worker() -> str:
     """The script, told what to keep; its version changes with anything of that, or with itself."""
     source = assets()["service-worker.js"].body.decode()
-    kept = [NOTICE_PATH, *map(asset_url, NOTICE_FILES)]
+    # By an address of their own: the same files come to pages by the browser's quicker cache.
+    kept = [NOTICE_PATH, *(asset_url(name) + OF_NOTICE for name in NOTICE_FILES)]
     words = [repr(_notice(language)) for language in i18n.LANGUAGES]
     told = [source, *kept, (TEMPLATES / "offline.html").read_text("utf-8"), *words]
     version = hashlib.sha256("\n".join(told).encode()).hexdigest()[:10]

@@ -137,6 +137,16 @@ def test_a_phone_has_a_menu_and_no_sideways_scroll(page: Page) -> None:
     assert not scrolls_sideways(page)
 
 
+def test_on_paper_there_is_what_was_said_and_no_handle(page: Page) -> None:
+    ask(page, "say one two")
+    expect(page.get_by_role("button", name="Another answer")).to_be_visible(timeout=MILLISECONDS)
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator(".answer .prose")).to_have_text("one two")
+    for handle in ("#sidebar", ".composer-dock", ".message-actions", ".chat-tools"):
+        expect(page.locator(handle).first).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(31, 29, 26)"
+
+
 def test_chinese_is_one_click_away_and_stays(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="中文").click()

@@ -48,6 +48,8 @@ def test_the_worker_costs_no_page_a_second_request(context: BrowserContext) -> N
     for _ in range(3):
         page.goto("/code")
         expect(page.get_by_role("heading", name="Code helper")).to_be_visible()
+    way = page.evaluate("performance.getEntriesByType('navigation')[0].workerFinalSourceType")
+    assert way in ("network", None)  # None: a Chromium that does not tell
     page.goto("/no/such/page")  # what is no success is shown all the same
     expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
     assert answered(page, "/code") == before + 3

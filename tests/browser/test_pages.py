@@ -89,6 +89,9 @@ def test_the_status_draws_what_was_answered_and_keeps_itself_fresh(
         pass
     expect(page.locator(".plot-bar").first).to_be_visible()
     expect(page.locator("#engine-card")).to_contain_text("ready")
+    # What another server does not tell is no number.
+    expect(page.locator("#engine-card")).not_to_contain_text("KV cache")
+    expect(page.locator("#engine-card")).not_to_contain_text("unknown")
     expect(page.locator("#plot-table")).to_be_visible()
     expect(page.locator("#plot-table tbody td")).not_to_have_count(1)
 
