@@ -25,17 +25,15 @@ from appliance.engine.worker.backends.openvino_pipeline import (
 from appliance.engine.worker.backends.openvino_prefill import (
     Prefill,
     PrefillLane,
-    StepBudget,
     Turn,
 )
 from appliance.engine.worker.backends.openvino_running import Running
 from appliance.engine.worker.backends.pace import News
+from appliance.engine.worker.backends.step_budget import STEP_SECONDS, StepBudget
 from appliance.engine.worker.prefix_index import PrefixIndex
 from appliance.engine.worker.sampling import TokenSampling
 
 _WARM_UP_TOKENS = 40
-# What a step may take while answers run: with the hand-over, a token comes every quarter second.
-_STEP_SECONDS = 0.18
 # How long a form that may not begin yet holds up a pipeline that has nothing else to do.
 _FORM_WAIT_SECONDS = 0.05
 
@@ -52,7 +50,10 @@ class Requests:
         self._index = PrefixIndex(KV_BLOCK_TOKENS, model.kv_blocks)
         self._lane: PrefillLane[TokenStream] = PrefillLane(self._index, KV_BLOCK_TOKENS)
         self._budget = StepBudget(
-            block_tokens=KV_BLOCK_TOKENS, largest=TOKENS_PER_STEP, seconds=_STEP_SECONDS
+            block_tokens=KV_BLOCK_TOKENS,
+            first=2 * KV_BLOCK_TOKENS,
+            largest=TOKENS_PER_STEP,
+            seconds=STEP_SECONDS,
         )
         self._running: dict[TokenStream, Running] = {}
         # Those that had to make room, and what each has still to say.
