@@ -21,13 +21,16 @@ def of_a_card() -> Exception:
     """Every later call on the device would fail with the same words."""
     import torch
 
-    return torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700)
+    words = "CUDA error: an illegal memory access was encountered"
+    error: Exception = torch.AcceleratorError(words, 700)
+    return error
 
 
 def of_its_memory() -> Exception:
     import torch
 
-    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return error
 
 
 def of_the_library() -> Exception:
