@@ -63,6 +63,10 @@ class PrefillLane(Generic[Owner]):
     def add(self, prefill: Prefill[Owner]) -> None:
         self._waiting.append(prefill)
 
+    def add_first(self, prefill: Prefill[Owner]) -> None:
+        """Before those who wait already."""
+        self._waiting.appendleft(prefill)
+
     def remove(self, owner: Owner) -> None:
         """Harmless when it is not waiting."""
         self._waiting = deque(each for each in self._waiting if each.owner is not owner)
