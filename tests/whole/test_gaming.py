@@ -8,7 +8,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.engine.worker.vllm_child import VLLM_COMMAND, VLLM_PYTHON
+from tests.engine.worker.vllm_child import VLLM_PYTHON, vllm_appliance
 from tests.live import Appliance, appliance
 from tests.test_cli import run
 from tests.whole.test_bad_cases import engine_of
@@ -60,17 +60,15 @@ def test_an_idle_engine_sleeps_and_a_request_wakes_it(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not VLLM_PYTHON, reason="needs a vLLM to start")
 @pytest.mark.timeout(900)
-def test_a_real_vllm(tmp_path: Path, tiny_folder: Path) -> None:
-    flags = ["--engine", "vllm", "--model", str(tiny_folder), "--context-length", "1024"]
-    flags += ["--vllm-command", VLLM_COMMAND, "--max-concurrency", "4"]
-    with appliance(tmp_path, *flags) as running:
-        running.wait_ready(800)
+def test_a_real_vllm(tmp_path: Path, cache_dir: Path) -> None:
+    with vllm_appliance(cache_dir, tmp_path, 4) as running:
         facts = httpx2.get(running.url + "/admin/engine", timeout=60).json()["facts"]
         assert facts["backend"] == "vllm"
         assert facts["kv_tokens"] > 0
         body = {"prompt": "Hello.", "max_tokens": 8, "temperature": 0}
-        answer = httpx2.post(running.url + "/generate", json=body, timeout=120).json()
-        assert answer["completion_tokens"] > 0
+        answer = httpx2.post(running.url + "/generate", json=body, timeout=120)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["completion_tokens"] > 0
         children = psutil.Process(running.process.pid).children(recursive=True)
         running.process.kill()
         running.process.wait()
