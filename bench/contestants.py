@@ -47,16 +47,18 @@ def demo_gguf() -> Path:
 
 
 class Worker(HttpServer):
-    """The engine process alone."""
+    """The engine process alone. `started_by` is what Python runs instead of its module."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(
+        self, config: EngineConfig, started_by: Sequence[str] = ("-m", "appliance.engine.worker")
+    ) -> None:
         self.name = f"our worker, {config.backend}"
         library = "openvino-genai" if config.backend == "openvino" else "transformers"
         self.version = f"{library} {version(library)}"
         self.key = config.key
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "appliance.engine.worker"],
+            [sys.executable, *started_by],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
     python -m bench.prefix                          both backends
     python -m bench.prefix --backend openvino --shared 1500 --long 4000
+    python -m bench.prefix --pieces 32,64,128       also with pieces of one size, for the trade
 
 Turns: a prompt of `--shared` fresh tokens and a question, then the same with the answer and another
 question, as a chat goes on; aim: the second first token five times as fast. Stall: the longest gap
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import secrets
 import tempfile
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
@@ -23,6 +25,13 @@ from bench.report import heading, markdown, spread
 from bench.streams import Answer, HttpServer
 
 BACKENDS: tuple[BackendName, ...] = ("openvino", "transformers")
+# A worker that reads prompts beside answers in pieces of one size, whatever that takes.
+FIXED = """
+from appliance.engine.worker.backends.step_budget import StepBudget
+StepBudget.tokens = property(lambda _: %d, lambda *_: None)
+from appliance.engine.worker.process import main
+main()
+"""
 
 
 def turns(server: HttpServer, shared: int) -> tuple[Answer, Answer]:
@@ -38,36 +47,54 @@ def measure(server: HttpServer, options: Any) -> list[object]:
     pairs = [turns(server, options.shared) for _ in range(options.rounds)]
     stalls = [asyncio.run(server.stall(options.long)) for _ in range(options.rounds)]
     return [
-        server.name,
         spread([1e3 * first.first_token_seconds for first, _ in pairs], ".0f"),
         spread([1e3 * second.first_token_seconds for _, second in pairs], ".0f"),
         f"{median(a.first_token_seconds / b.first_token_seconds for a, b in pairs):.1f}",
         f"{median(second.cached_tokens for _, second in pairs):.0f}",
-        spread([1e3 * usual for usual, _ in stalls], ".0f"),
-        spread([1e3 * longest for _, longest in stalls], ".0f"),
+        spread([1e3 * stall.usual for stall in stalls], ".0f"),
+        spread([1e3 * stall.longest for stall in stalls], ".0f"),
+        spread([stall.reading for stall in stalls], ".1f"),
     ]
 
 
+def rows(backend: BackendName, options: Any, cache: str) -> Iterator[list[object]]:
+    """As it is, and with pieces of each of the sizes that were asked for."""
+    for piece in (None, *options.pieces):
+        config = demo_config(backend, cache)
+        server = Worker(config, ("-c", FIXED % piece)) if piece else Worker(config)
+        try:
+            turns(server, 64)
+            yield [server.name, piece or "by time", *measure(server, options)]
+        finally:
+            server.end()
+
+
 def main() -> None:
+    options = _options()
+    print(heading(f"Long prompts: {options.shared} shared tokens, {options.long} beside a stream"))
+    table: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as fresh:
+        for backend in options.backend or BACKENDS:
+            table += rows(backend, options, options.cache_dir or fresh)
+    heads = ["", "pieces", "first turn, ms", "second turn, ms", "times as fast", "cached tokens"]
+    print(markdown([*heads, "usual gap, ms", "longest gap beside, ms", "read in, s"], table))
+
+
+def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", choices=BACKENDS, action="append")
     parser.add_argument("--shared", type=int, default=1500, help="tokens that begin both turns")
     parser.add_argument("--long", type=int, default=4000, help="tokens of the disturbing prompt")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--pieces", type=_sizes, default=[], help="also in pieces of these sizes, such as 32,64"
+    )
     parser.add_argument("--cache-dir", help="keep conversions here; the next start is then fast")
-    options = parser.parse_args()
-    print(heading(f"Long prompts: {options.shared} shared tokens, {options.long} beside a stream"))
-    rows = []
-    with tempfile.TemporaryDirectory() as fresh:
-        for backend in options.backend or BACKENDS:
-            server = Worker(demo_config(backend, options.cache_dir or fresh))
-            try:
-                turns(server, 64)
-                rows.append(measure(server, options))
-            finally:
-                server.end()
-    heads = ["", "first turn, ms", "second turn, ms", "times as fast", "cached tokens"]
-    print(markdown([*heads, "usual gap, ms", "longest gap beside, ms"], rows))
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(size) for size in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ It knows no server: how one is started and ended is in `contestants` and `rivals
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import secrets
@@ -16,12 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx2
 import psutil
 
 LONG_PROMPT_TOKENS = 4000
+LONGEST_ANSWER_TOKENS = 4000
 _TEXT = re.compile(rb'"text": ?"(?!")')
 _COMPLETION_TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 _CACHED_TOKENS = re.compile(rb'"cached_tokens": ?(\d+)')
@@ -56,6 +58,15 @@ class Answer:
         lines = (line for line in self.body.splitlines() if line.startswith(b"data: {"))
         events = [json.loads(line[6:]) for line in lines]
         return "".join(c.get("text") or "" for e in events for c in e.get("choices") or ())
+
+
+class Stall(NamedTuple):
+    """In seconds: a running stream's usual gap, its longest while another prompt is read, and how
+    long that takes."""
+
+    usual: float
+    longest: float
+    reading: float
 
 
 class Contestant(Protocol):
@@ -118,16 +129,16 @@ class HttpServer:
         began = time.perf_counter()
         writer.write(self._request(prompt, tokens))
         first, body = 0.0, b""
-        while b"data: [DONE]" not in body[-200:]:
-            piece = await reader.read(65536)
-            if not piece:
-                break  # some end without the mark, and the count says whether they had ended
-            body += piece
-            if not first and _TEXT.search(body):
-                first = time.perf_counter() - began
-            if seen is not None:
-                seen(time.perf_counter())
-        writer.close()
+        with contextlib.closing(writer):
+            while b"data: [DONE]" not in body[-200:]:
+                piece = await reader.read(65536)
+                if not piece:
+                    break  # some end without the mark, and the count says whether they had ended
+                body += piece
+                if not first and _TEXT.search(body):
+                    first = time.perf_counter() - began
+                if seen is not None:
+                    seen(time.perf_counter())
         counts, cached = _COMPLETION_TOKENS.findall(body), _CACHED_TOKENS.findall(body)
         if not counts:
             raise RuntimeError(f"{self.name} broke off: {body.decode(errors='replace')[-500:]}")
@@ -144,8 +155,8 @@ class HttpServer:
         )
         return head.encode() + body
 
-    async def stall(self, prompt_tokens: int = LONG_PROMPT_TOKENS) -> tuple[float, float]:
-        """Median and longest gap, in seconds, of a stream while another prompt is read."""
+    async def stall(self, prompt_tokens: int = LONG_PROMPT_TOKENS) -> Stall:
+        """How a stream fares while another prompt is read."""
         moments: list[float] = []
         settled = asyncio.Event()
 
@@ -154,16 +165,19 @@ class HttpServer:
             if len(moments) == 20:
                 settled.set()
 
-        # More than the reading takes, for the gaps after it must not be missing.
-        running = asyncio.create_task(self.stream("la la la la", 1000, seen))
+        # More than the reading takes; it is hung up on as soon as that is done.
+        running = asyncio.create_task(self.stream("la la la la", LONGEST_ANSWER_TOKENS, seen))
         await settled.wait()
         began = time.perf_counter()
         await self.stream(secrets.token_hex(4) + " word" * prompt_tokens, 1)
         ended = time.perf_counter()
-        await running
+        if running.done():
+            raise RuntimeError(f"{self.name} ended the stream before it had read the prompt")
+        running.cancel()
+        await asyncio.wait({running})
         gaps = [b - a for a, b in pairwise(moments)]
         during = [g for g, m in zip(gaps, moments[1:], strict=False) if began < m <= ended]
-        return median(gaps), max(during, default=0.0)
+        return Stall(median(gaps), max(during, default=0.0), ended - began)
 
 
 def fresh_prompts(count: int) -> list[str]:

@@ -25,7 +25,12 @@ class SamplingFields(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=0, description="0 means: no limit.")
     min_p: float | None = Field(None, ge=0, le=1)
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Same seed, same answer.")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=2**63,
+        description="Same seed, same answer; on OpenVINO only for a request that runs alone.",
+    )
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=2)

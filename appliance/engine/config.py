@@ -10,6 +10,7 @@ writes one JSON object a line to its standard output:
     {"event": "ready", "facts": {…EngineFacts…}}
     {"event": "hashed", "model_hash": "…"}    later, when it was not known before
     {"event": "failed", "code": "hub_unreachable", "message": "…"}        and exits with 1
+    {"event": "died", "out_of_memory": true, "message": "…"}    after it was ready; exits with 1
 
 `speed` is in bytes a second; it and `seconds_left` are null while nobody can tell.
 """

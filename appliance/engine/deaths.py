@@ -27,8 +27,9 @@ class End:
 
     @property
     def memory_ran_out(self) -> bool:
-        """The operating system ends what takes too much memory without letting it speak."""
-        return self.cause == "killed" and self.served_seconds is None
+        """The operating system ends what takes too much memory without letting it speak; of an
+        engine that was serving, anybody may be the one who killed it."""
+        return self.cause == "memory" or (self.cause == "killed" and self.served_seconds is None)
 
 
 def failure(event: dict[str, Any]) -> End:
@@ -47,6 +48,16 @@ def failure(event: dict[str, Any]) -> End:
     }
     template = reasons.get(code, "The model could not be loaded: %(message)s")
     return End(Phrase(template, {"message": event.get("message", "")}), code=code)
+
+
+def collapse(event: dict[str, Any], served_seconds: float | None) -> End:
+    """The end that a `died` event announces: it was serving and cannot go on."""
+    words = {"message": event.get("message", "")}
+    if event.get("out_of_memory"):
+        reason = Phrase("The memory ran out while the engine was answering: %(message)s", words)
+        return End(reason, cause="memory", served_seconds=served_seconds)
+    reason = Phrase("The engine failed and cannot go on: %(message)s", words)
+    return End(reason, served_seconds=served_seconds)
 
 
 def death(status: int, last_words: str, served_seconds: float | None) -> End:

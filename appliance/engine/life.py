@@ -10,7 +10,7 @@ from typing import Any
 from appliance.domain import Phrase
 from appliance.engine import watchdog
 from appliance.engine.config import Endpoint, EngineFacts
-from appliance.engine.deaths import End, death, failure, hang
+from appliance.engine.deaths import End, collapse, death, failure, hang
 from appliance.engine.occupancy import Occupancy
 from appliance.engine.orders import Order
 from appliance.engine.process import EngineProcess
@@ -50,27 +50,31 @@ class Life:
             return End(Phrase("The engine process cannot be started: %(e)s", {"e": error}))
         self._process = process
         listening = asyncio.create_task(self._listen(process))
-        silent = asyncio.create_task(watchdog.until_silent(self._watched_port))
+        silent = asyncio.create_task(watchdog.until_silent(self._watched))
         try:
             await asyncio.wait({listening, silent}, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
                 return listening.result()
             await process.kill()
-            return hang(watchdog.SILENCE_SECONDS, self._served_seconds())
+            return hang(silent.result(), self._served_seconds())
         finally:
             silent.cancel()
             listening.cancel()
             self._process = None
             await process.end()
 
-    def _watched_port(self) -> int | None:
-        """Loading may keep every thread of it busy, so only a ready engine must answer."""
-        return self._port if self._ready_at is not None else None
+    def _watched(self) -> watchdog.Watched | None:
+        """Nobody, while it has not said where it listens."""
+        if self._port is None:
+            return None
+        return watchdog.Watched(self._port, ready=self._ready_at is not None)
 
     async def _listen(self, process: EngineProcess) -> End:
         async for event in process.events():
             if event["event"] == "failed":
                 return failure(event)
+            if event["event"] == "died":
+                return collapse(event, self._served_seconds())
             self._take(event)
         return death(await process.ended(), process.last_words(), self._served_seconds())
 

@@ -23,7 +23,7 @@ Phase = Literal[
     "unloading",
     "unloaded",
 ]
-Cause = Literal["killed", "crashed", "hung"]
+Cause = Literal["killed", "crashed", "hung", "memory"]
 
 # How long a client should wait before it asks again an engine that somebody has unloaded.
 UNLOADED_RETRY_SECONDS = 60.0

@@ -9,10 +9,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 ASK_EVERY_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 SILENCE_SECONDS = 30.0
+# Opening or converting weights may keep every thread of an engine busy for minutes.
+LOADING_SILENCE_SECONDS = 900.0
+# A busy machine of ours must not count as one that slept.
+SLACK_SECONDS = 1.0
 QUESTION = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
@@ -24,7 +29,7 @@ class Silence:
     """
 
     def __init__(self, *, limit: float, step: float, now: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._step = step
         self._looked_at = now
         self._seconds = 0.0
@@ -34,20 +39,40 @@ class Silence:
         passed = min(now - self._looked_at, self._step)
         self._looked_at = now
         self._seconds = 0.0 if answered else self._seconds + passed
-        return self._seconds >= self._limit
+        return self._seconds >= self.limit
 
 
-async def until_silent(port: Callable[[], int | None]) -> None:
-    """Return once the engine at `port()` has been silent too long; None means: do not ask now."""
-    # A little slack, or a busy machine of ours would count as one that slept.
-    step = ASK_EVERY_SECONDS + ANSWER_SECONDS + 1
-    silence = Silence(limit=SILENCE_SECONDS, step=step, now=time.monotonic())
+class Watched(NamedTuple):
+    """An engine that has said where it listens."""
+
+    port: int
+    ready: bool
+
+
+async def until_silent(watched: Callable[[], Watched | None]) -> float:
+    """Return once the engine has been silent too long, with the seconds that are too long.
+
+    `watched` says whom to ask now; None: nobody. A ready engine must answer. One that loads must
+    go on answering once it did: vLLM listens only when it is ready.
+    """
+    listens, ready = False, False
+    silence = _silence(LOADING_SILENCE_SECONDS)
     while True:
         await asyncio.sleep(ASK_EVERY_SECONDS)
-        asked = port()
-        answered = asked is None or await answers(asked)
-        if silence.note(answered, time.monotonic()):
-            return
+        engine = watched()
+        if engine is None:
+            continue
+        if engine.ready and not ready:
+            ready, silence = True, _silence(SILENCE_SECONDS)
+        answered = await answers(engine.port)
+        listens = listens or ready or answered
+        if listens and silence.note(answered, time.monotonic()):
+            return silence.limit
+
+
+def _silence(limit: float) -> Silence:
+    step = ASK_EVERY_SECONDS + ANSWER_SECONDS + SLACK_SECONDS
+    return Silence(limit=limit, step=step, now=time.monotonic())
 
 
 async def answers(port: int) -> bool:

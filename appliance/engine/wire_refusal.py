@@ -23,6 +23,8 @@ _SCHEMA = "response_format"
 CALLERS_FAULT = (400, 409, 413, 422)
 # What vLLM calls a prompt that is too long.
 _VLLMS_PROMPT = "input_tokens"
+# What llama.cpp's server calls it.
+_LLAMAS_PROMPT = "exceed_context_size_error"
 
 
 def refusal(status: int, body: bytes) -> ApplianceError:
@@ -91,5 +93,8 @@ def _invalid(error: dict[str, Any], message: str) -> InvalidRequest:
         return too_long(param, *told)
     if param == _VLLMS_PROMPT:
         return ContextExceeded("%(reason)s", reason=message)
+    if error.get("type") == _LLAMAS_PROMPT:
+        numbers = {"prompt_tokens": error.get("n_prompt_tokens"), "limit": error.get("n_ctx")}
+        return ContextExceeded("%(reason)s", reason=message, **numbers)
     kinds = {ContextExceeded.code: ContextExceeded, UnsupportedParameter.code: UnsupportedParameter}
     return kinds.get(code, InvalidRequest)("%(reason)s", reason=message, param=param)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,7 @@ from appliance.engine import lives, watchdog
 from appliance.engine.supervisor import Supervisor
 from appliance.errors import EngineUnavailable
 from tests.engine.supervised import READY, Choices, Make, seen
+from tests.live import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -151,6 +154,30 @@ if order["model"] == "big":
     assert "memory ran out" in str(status.notice)
 
 
+async def test_memory_that_runs_out_twice_gives_way_to_something_smaller(make: Make) -> None:
+    dying = """
+if order["model"] == "big":
+    say(event="died", out_of_memory=True, message="CUDA out of memory")
+    sys.exit(1)
+"""
+    engine = make(READY + dying + "sys.stdin.read()", "big", "small")
+    await engine.start()
+    status = await seen(engine, lambda s: s.facts is not None and s.facts.model == "small")
+    assert [one.cause for one in status.incidents] == ["memory", "memory"]
+    assert "CUDA out of memory" in str(status.notice)
+
+
+async def test_what_else_it_dies_of_while_it_serves_changes_no_plan(make: Make) -> None:
+    """A smaller model would not have been spared."""
+    dying = 'say(event="died", out_of_memory=False, message="device-side assert")\nsys.exit(1)'
+    engine = make(READY + dying, "big", "small")
+    await engine.start()
+    status = await seen(engine, lambda s: s.phase == "failed")
+    assert "device-side assert" in str(status.reason)
+    assert {one.cause for one in status.incidents} == {"crashed"}
+    assert (status.restarts, status.notice) == (lives.MAX_DEATHS, None)
+
+
 HEALTHY = """
 import http.server, threading
 class Health(http.server.BaseHTTPRequestHandler):
@@ -163,14 +190,22 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 """
 
 
-async def test_one_that_is_stopped_in_its_tracks_is_restarted(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog's seconds, a good deal shorter."""
     monkeypatch.setattr(watchdog, "ASK_EVERY_SECONDS", 0.02)
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "SLACK_SECONDS", 0.05)
     monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 0.6)
-    ready = READY.replace("4711", "server.server_port")
-    engine = make(HEALTHY + ready + "sys.stdin.read()")
+    monkeypatch.setattr(watchdog, "LOADING_SILENCE_SECONDS", 0.9)
+
+
+ALIVE = HEALTHY + READY.replace("4711", "server.server_port") + "sys.stdin.read()"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_that_is_stopped_in_its_tracks_is_restarted(make: Make) -> None:
+    engine = make(ALIVE)
     await engine.start()
     await seen(engine, lambda s: s.phase == "ready")
     first = engine.pid
@@ -180,6 +215,56 @@ async def test_one_that_is_stopped_in_its_tracks_is_restarted(
     assert [one.cause for one in status.incidents] == ["hung"]
     assert "did not answer" in str(status.incidents[0].reason)
     assert not psutil.pid_exists(first)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_suspended_machine_is_nobodys_death(make: Make) -> None:
+    """As when a lid is closed: the engine and we stand still for longer than its silence may be."""
+    engine = make(ALIVE)
+    await engine.start()
+    await seen(engine, lambda s: s.phase == "ready")
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)
+    await asyncio.sleep(watchdog.ANSWER_SECONDS / 3)  # a question is on its way
+    time.sleep(4 * watchdog.SILENCE_SECONDS)  # noqa: ASYNC251 - our own loop stands still, too
+    os.kill(engine.pid, signal.SIGCONT)
+    await asyncio.sleep(2 * watchdog.SILENCE_SECONDS)
+    assert (engine.status.phase, engine.status.restarts) == ("ready", 0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_that_stops_while_it_loads_is_started_again(make: Make, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    stuck = f"""
+say(event="listening", port=server.server_port)
+say(event="progress", stage="load", done=0, total=0)
+again = pathlib.Path({str(again)!r})
+if not again.exists():
+    again.touch()
+    import signal, time
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+    engine = make(
+        HEALTHY + stuck + READY.replace("4711", "server.server_port") + "sys.stdin.read()"
+    )
+    await engine.start()
+    status = await seen(engine, lambda s: s.phase == "ready")
+    assert [one.cause for one in status.incidents] == ["hung"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_that_listens_only_when_it_is_ready_may_load_for_long(make: Make) -> None:
+    """As vLLM does."""
+    late = f"""
+say(event="listening", port={free_port()})
+say(event="progress", stage="load", done=0, total=0)
+sys.stdin.read()
+"""
+    engine = make(late)
+    await engine.start()
+    await asyncio.sleep(3 * watchdog.LOADING_SILENCE_SECONDS)
+    assert (engine.status.phase, engine.status.restarts) == ("loading", 0)
 
 
 async def test_what_the_engine_has_started_ends_with_it(make: Make, tmp_path: Path) -> None:

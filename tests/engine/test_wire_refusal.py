@@ -36,6 +36,19 @@ def test_too_long_says_the_numbers() -> None:
     assert error.phrase.values == numbers
 
 
+def test_llamas_word_for_too_long_is_understood() -> None:
+    error = refused(
+        400,
+        code=400,
+        message="request (60031 tokens) exceeds the available context size (8192 tokens)",
+        type="exceed_context_size_error",
+        n_prompt_tokens=60031,
+        n_ctx=8192,
+    )
+    assert isinstance(error, ContextExceeded)
+    assert (error.phrase.values["prompt_tokens"], error.phrase.values["limit"]) == (60031, 8192)
+
+
 def test_a_model_that_is_gone_is_not_a_wrong_address() -> None:
     vllm = refused(404, message="The model `x` does not exist.", param="model", code=404)
     assert isinstance(vllm, NotFound)

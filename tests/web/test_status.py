@@ -36,6 +36,16 @@ async def test_loading_shows_how_far_it_is(site: Site, client: httpx2.AsyncClien
     assert 'hx-trigger="every 2s"' in page
 
 
+async def test_a_download_shows_its_speed_and_the_time_left(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    site.engine.board.publish(
+        phase="loading", stage="download", done=4, total=16, speed=11_500_000, seconds_left=95
+    )
+    page = (await client.get("/status")).text
+    assert "Downloading the model · 25 % · 11.5 MB/s · 1 min 35 s left" in page
+
+
 async def test_a_failed_engine_says_why_and_can_be_restarted(
     site: Site, client: httpx2.AsyncClient
 ) -> None:

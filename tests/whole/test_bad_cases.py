@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,23 @@ def rows(running: Appliance, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
+# Rewarded for what it has said, and fined for the end mark that it saw in the prompt, the model
+# never finds an end.
+ENDLESS = {"temperature": 0, "frequency_penalty": -2, "repetition_penalty": 2, "stream": True}
+TURNS = [{"role": "user", "content": "Tell a story."}]
+DIALECTS: dict[str, dict[str, Any]] = {
+    "/generate": {"prompt": "Tell a story.", "max_tokens": 6000},
+    "/v1/completions": {"prompt": "Tell a story.", "max_tokens": 1500, "n": 2},
+    "/v1/chat/completions": {"messages": TURNS, "max_tokens": 1500},
+}
+
+
 class Listener(threading.Thread):
     """A client in the middle of a long answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, path: str = "/generate") -> None:
         super().__init__(daemon=True)
+        self.path = path
         self.url = url
         self.lines: list[str] = []
         self.growing = threading.Event()
@@ -41,18 +55,22 @@ class Listener(threading.Thread):
         assert self.growing.wait(60)
 
     def run(self) -> None:
-        # Rewarded for what it has said, and fined for the end mark that it saw in the prompt, the
-        # model never finds an end.
-        body = {"prompt": "Tell a story.", "max_tokens": 6000, "stream": True}
-        body |= {"temperature": 0, "frequency_penalty": -2, "repetition_penalty": 2}
+        body = DIALECTS[self.path] | ENDLESS
         try:
-            with httpx2.stream("POST", self.url + "/generate", json=body, timeout=60) as answer:
+            with httpx2.stream("POST", self.url + self.path, json=body, timeout=60) as answer:
                 for line in answer.iter_lines():
                     self.lines.append(line)
                     if len(self.lines) > 6:
                         self.growing.set()
         except httpx2.HTTPError:
             self.lines.append("broken off")
+
+    @property
+    def error(self) -> Any:
+        """What the last event says in this dialect."""
+        last = next(line for line in reversed(self.lines) if line.startswith("data: {"))
+        values = json.loads(last.removeprefix("data: "))
+        return values["error"]["code"] if self.path.startswith("/v1") else values["code"]
 
 
 @pytest.fixture
@@ -64,18 +82,24 @@ def running(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 @POSIX_ONLY
 def test_a_killed_engine_ends_streams_with_an_error_and_comes_back(running: Appliance) -> None:
-    listener = Listener(running.url)
+    listeners = [Listener(running.url, path) for path in DIALECTS]
     engine_of(running).kill()
-    listener.join(20)
-    assert not listener.is_alive()
-    assert any("engine_failed" in line for line in listener.lines)
-    assert httpx2.get(running.url + "/health").status_code == 200
+    killed = time.monotonic()
+    for listener in listeners:
+        listener.join(20)
+        assert not listener.is_alive()
+        assert listener.error == "engine_failed", listener.path
+        assert "data: [DONE]" not in listener.lines
     assert httpx2.get(running.url + "/ready").status_code == 503
-    running.wait_ready(30)
+    for page in ("/health", "/", "/history", "/status", "/keys"):
+        assert httpx2.get(running.url + page).status_code == 200, page
+    running.wait_ready(15 - (time.monotonic() - killed))
     assert httpx2.get(running.url + "/admin/engine").json()["restarts"] == 1
-    ((reason, error),) = rows(running, "select finish_reason, error from generation")
-    assert reason == "error"
-    assert "stopped in the middle" in error
+    assert "1 restart that nobody asked for" in httpx2.get(running.url + "/status").text
+    ends = rows(running, "select finish_reason, error from generation")
+    assert len(ends) >= len(DIALECTS)
+    assert {reason for reason, _ in ends} == {"error"}
+    assert all("stopped in the middle" in error for _, error in ends)
 
 
 def test_ctrl_c_during_a_stream_closes_the_rows_and_leaves_no_orphan(running: Appliance) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import httpx2
 import psutil
 import pytest
 
+from tests.engine.worker.vllm_child import VLLM_PYTHON, vllm_appliance
 from tests.live import Appliance, appliance
 from tests.test_cli import run
 from tests.whole.test_bad_cases import engine_of
+
+MIB = 1024 * 1024
 
 
 def ask(running: Appliance) -> httpx2.Response:
@@ -24,10 +26,15 @@ def test_unloading_gives_back_the_process_and_loading_brings_it_back(tmp_path: P
     with appliance(tmp_path, "--model", "demo") as running:
         running.wait_ready()
         worker = engine_of(running)
+        front = psutil.Process(running.process.pid)
+        own, lent = front.memory_info().rss, worker.memory_info().rss
         assert "SmolLM2" in run("engine", "status", *place)
         assert "Unloaded by hand" in run("engine", "unload", *place)
         assert not worker.is_running()
-        assert psutil.Process(running.process.pid).children() == []
+        assert front.children() == []
+        # Nothing of the model was in the front, and nothing of it stays there.
+        assert lent > 200 * MIB
+        assert front.memory_info().rss - own < 20 * MIB
         refusal = ask(running)
         assert refusal.status_code == 503
         assert refusal.headers["retry-after"] == "60"
@@ -51,20 +58,17 @@ def test_an_idle_engine_sleeps_and_a_request_wakes_it(tmp_path: Path) -> None:
         assert answer.json()["queue_ms"] > 100
 
 
-@pytest.mark.skipif(not os.environ.get("APPLIANCE_TEST_VLLM"), reason="needs a vLLM to start")
+@pytest.mark.skipif(not VLLM_PYTHON, reason="needs a vLLM to start")
 @pytest.mark.timeout(900)
-def test_a_real_vllm(tmp_path: Path, tiny_folder: Path) -> None:
-    """APPLIANCE_TEST_VLLM is the command that starts it, as --vllm-command takes it."""
-    flags = ["--engine", "vllm", "--model", str(tiny_folder), "--context-length", "1024"]
-    flags += ["--vllm-command", os.environ["APPLIANCE_TEST_VLLM"], "--max-concurrency", "4"]
-    with appliance(tmp_path, *flags) as running:
-        running.wait_ready(800)
+def test_a_real_vllm(tmp_path: Path, cache_dir: Path) -> None:
+    with vllm_appliance(cache_dir, tmp_path, 4) as running:
         facts = httpx2.get(running.url + "/admin/engine", timeout=60).json()["facts"]
         assert facts["backend"] == "vllm"
         assert facts["kv_tokens"] > 0
         body = {"prompt": "Hello.", "max_tokens": 8, "temperature": 0}
-        answer = httpx2.post(running.url + "/generate", json=body, timeout=120).json()
-        assert answer["completion_tokens"] > 0
+        answer = httpx2.post(running.url + "/generate", json=body, timeout=120)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["completion_tokens"] > 0
         children = psutil.Process(running.process.pid).children(recursive=True)
         running.process.kill()
         running.process.wait()

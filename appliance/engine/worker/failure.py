@@ -10,6 +10,8 @@ from appliance.engine.config import FailureCode, Stage
 
 # Called from any thread with (stage, done, total); total 0 means that nobody knows.
 Progress: TypeAlias = Callable[[Stage, int, int], None]
+# As the allocators of C++, PyTorch and OpenVINO put it.
+_NO_MEMORY = ("bad_alloc", "can't alloc", "out of memory")
 
 
 class LoadFailure(Exception):
@@ -27,14 +29,14 @@ def explain(error: BaseException) -> LoadFailure:
     """Any error of a library while it loads, as one of our codes and a sentence."""
     if isinstance(error, LoadFailure):
         return error
-    detail = " ".join(str(error).split())[:400] or type(error).__name__
+    detail = in_short(error)
     if isinstance(error, ModuleNotFoundError):
         return LoadFailure(
             "missing_package",
             f"The Python package {error.name} is not installed. Start the appliance with its "
             "launcher, which installs what this engine needs.",
         )
-    if isinstance(error, MemoryError) or is_out_of_memory(error):
+    if is_out_of_memory(error):
         return LoadFailure("out_of_memory", detail)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LoadFailure("load_failed", "The disk is full.")
@@ -43,9 +45,17 @@ def explain(error: BaseException) -> LoadFailure:
     return LoadFailure("load_failed", detail)
 
 
+def in_short(error: BaseException) -> str:
+    """Its words in one line that fits onto a page; its kind, when it has none."""
+    return " ".join(str(error).split())[:400] or type(error).__name__
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for torch's own error class and for what C++ allocators say, without importing torch."""
+    """True for Python's and torch's own classes and for what C++ allocators say, without importing
+    torch."""
     text = str(error).lower()
-    return type(error).__name__ == "OutOfMemoryError" or any(
-        sign in text for sign in ("bad_alloc", "can't allocate memory", "out of memory")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(sign in text for sign in _NO_MEMORY)
     )

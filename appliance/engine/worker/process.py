@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from appliance.engine.config import EngineConfig
 from appliance.engine.worker.events import EventWriter, claim_stdout
-from appliance.engine.worker.failure import LoadFailure, explain
+from appliance.engine.worker.failure import LoadFailure, explain, in_short, is_out_of_memory
 from appliance.engine.worker.fingerprint import model_hash
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ async def _open(
     gc.freeze()
     gc.enable()
     loop = asyncio.get_running_loop()
-    engine.start(loop, on_fatal=lambda error: _die(loop, error))
+    engine.start(loop, on_fatal=lambda error: _die(loop, events, error))
     slot.engine = engine
     events.emit("ready", facts=asdict(engine.facts))
     if engine.facts.model_hash is None and engine.weights is not None:
@@ -163,7 +163,15 @@ def _tell_hash(weights: Path, cache_dir: Path, events: EventWriter) -> None:
         events.emit("hashed", model_hash=digest)
 
 
-def _die(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """Nothing can be generated any more: say so to whoever waits, and let the parent restart us."""
+def _die(loop: asyncio.AbstractEventLoop, events: EventWriter, error: BaseException) -> None:
+    """Nothing can be generated any more: let whoever waits hear it, and the parent restart us.
+
+    Whatever the library died of: after an error on a card no later call can be trusted.
+    """
     log.critical("the engine died: %s", error, exc_info=error)
-    loop.call_later(DRAIN_SECONDS, os._exit, 1)
+
+    def end() -> None:
+        events.emit("died", out_of_memory=is_out_of_memory(error), message=in_short(error))
+        os._exit(1)
+
+    loop.call_later(DRAIN_SECONDS, end)

@@ -13,13 +13,14 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from appliance.engine.config import Adapter
+from appliance.engine.config import Adapter, EngineConfig
 from appliance.engine.worker.backends.adapters import Adapters
 from appliance.engine.worker.backends.base import TokenStream
 from appliance.engine.worker.backends.transformers import PAGE_TOKENS, TransformersBackend
 from appliance.engine.worker.backends.weights import load_model
 from appliance.engine.worker.failure import LoadFailure
 from tests.engine.worker.playing import Player, ask, collect
+from tests.engine.worker.running import running
 from tests.engine.worker.test_transformers import prompt
 
 # peft's own class, which only these tests use, asks transformers by an old name.
@@ -107,6 +108,67 @@ def test_who_waits_for_another_adapter_is_not_overtaken(player: Player) -> None:
 
     player.loop.run_until_complete(scenario())
     assert ended == ["long", "adapter", "later"]
+
+
+@pytest.mark.timeout(240)  # four models are loaded
+@pytest.mark.anyio
+async def test_a_worker_lists_them_and_answers_as_each(
+    transformers_config: EngineConfig,
+    tiny_folder: Path,
+    adapter_folders: list[Path],
+    tmp_path: Path,
+) -> None:
+    """From the order over the wire to the weights, nothing in between is scripted."""
+    pairs = zip(NAMES, map(str, adapter_folders), strict=True)
+    adapters = tuple(Adapter(name, folder) for name, folder in pairs)
+    ids = prompt(8, 2 * PAGE_TOKENS)
+    body = {"prompt": ids, "max_tokens": 8, "temperature": 0}
+    with running(transformers_config, tmp_path / "log", adapters=adapters) as worker:
+        assert worker.wait_for("ready", "failed")["event"] == "ready"
+        async with worker.client() as http:
+            listed = (await http.get("/v1/models")).json()["data"]
+            assert [(card["id"], card.get("parent")) for card in listed] == [
+                ("tiny", None),
+                *((name, "tiny") for name in NAMES),
+            ]
+            models = ("tiny", *NAMES)
+            texts = [
+                (await http.post("/v1/completions", json=body | {"model": name})).json()
+                for name in models
+            ]
+            words = [
+                (await http.post("/detokenize", json={"tokens": tokens})).json()["prompt"]
+                for tokens in (
+                    merged(tiny_folder, folder, ids, 8) for folder in (None, *adapter_folders)
+                )
+            ]
+    assert [answer["choices"][0]["text"] for answer in texts] == words
+    assert [answer["model"] for answer in texts] == list(models)
+    assert len(set(words)) == len(models)
+
+
+def test_a_full_cache_fails_nobody_whatever_adapter_answers(
+    tiny_folder: Path, adapter_folders: list[Path]
+) -> None:
+    """Each asks for the whole cache, so those of one turn have to make room for each other."""
+    model = load_model(tiny_folder, "fp32", None)
+    adapters = Adapters(model, [Adapter(NAMES[0], str(adapter_folders[0]))])
+    cache = 8 * PAGE_TOKENS
+    backend = TransformersBackend(model, [], kv_tokens=cache, max_concurrency=3, adapters=adapters)
+    backend.warm_up()
+    player = Player(backend)
+    ids = prompt(6, PAGE_TOKENS + 8)
+    asks = [
+        ask(ids if shared else prompt(7 + turn, len(ids)), cache - len(ids), adapter=name)
+        for turn, name in enumerate((NAMES[0], None))
+        for shared in (True, True, False)
+    ]
+    played = player.play(*asks)
+    player.close()
+    assert [each.error for each in played] == [None] * len(asks)
+    assert {len(each.tokens) for each in played} == {cache - len(ids)}
+    assert played[0].tokens == played[1].tokens
+    assert played[3].tokens == played[4].tokens
 
 
 def test_without_adapters_there_is_no_such_capability(tiny_folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,31 @@ async def test_every_place_may_ask_for_the_whole_cache(
     # Unless they really were too long for the cache together, nothing has been tried.
     asked = sum(answer["usage"]["completion_tokens"] for answer in answers)
     assert asked > 2 * CACHE_TOKENS - 100, asked
+
+
+@pytest.mark.anyio
+async def test_forms_are_held_although_the_cache_is_full(
+    config: EngineConfig, tmp_path: Path
+) -> None:
+    """A form cannot go on in its middle, so whoever made room says it again from its beginning."""
+    sizes = {"kv_tokens": CACHE_TOKENS, "context_length": CACHE_TOKENS, "max_concurrency": PLACES}
+    pattern = "([0-9], ){30}[0-9]"
+    with running(config, tmp_path / "worker.log", **sizes) as worker:
+        assert worker.wait_for("ready", "failed")["event"] == "ready"
+        async with worker.client() as http:
+
+            async def ask(number: int) -> str:
+                body = {
+                    "model": config.model,
+                    "prompt": f"{number}: {COUNTING}",
+                    "temperature": 0,
+                    "max_tokens": 110,
+                    "structured_outputs": {"regex": pattern},
+                }
+                answer = await http.post("/v1/completions", json=body)
+                assert answer.status_code == 200, answer.text
+                text: str = answer.json()["choices"][0]["text"]
+                return text
+
+            texts = await asyncio.gather(*map(ask, range(PLACES)))
+    assert all(re.fullmatch(pattern, text) for text in texts), texts

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from appliance.engine.worker.backends.openvino_prefill import Prefill, PrefillLane, StepBudget
+from appliance.engine.worker.backends.openvino_prefill import Prefill, PrefillLane
 from appliance.engine.worker.prefix_index import PrefixIndex
 
 BLOCK = 32
-LARGEST = 128
-SECONDS = 0.18
 
 
 class Lane:
@@ -99,38 +95,3 @@ def test_removed_prompt_has_no_turn() -> None:
     lane.lane.remove("a")
     lane.lane.remove("never there")
     assert lane.read(64) == []
-
-
-@pytest.mark.parametrize(
-    ("fixed", "first", "growth"),
-    [(0.06, 0.0016, 0.0), (0.06, 0.0016, 5e-7), (0.005, 0.0002, 1e-8), (0.02, 0.001, 2e-7)],
-)
-def test_budget_keeps_steps_short_on_any_machine(fixed: float, first: float, growth: float) -> None:
-    """Costs as measured: something fixed, and more a token the further into the prompt it is."""
-    budget = StepBudget(block_tokens=BLOCK, largest=LARGEST, seconds=SECONDS)
-    position, too_long = 0, 0
-    while position < 6000:
-        tokens = budget.tokens
-        seconds = fixed + tokens * (first + growth * position)
-        too_long += seconds > 1.1 * SECONDS and tokens > BLOCK
-        budget.observe(tokens, seconds)
-        position += tokens
-    assert too_long <= 1  # it learns by trying, but does not try again and again
-    if fixed + LARGEST * (first + growth * 6000) < SECONDS / 2:
-        assert budget.tokens == LARGEST
-
-
-def test_budget_recovers_from_one_slow_step() -> None:
-    budget = StepBudget(block_tokens=BLOCK, largest=LARGEST, seconds=SECONDS)
-    budget.observe(64, 5.0)
-    assert budget.tokens == BLOCK
-    for _ in range(10):
-        budget.observe(budget.tokens, budget.tokens * 0.0005)
-    assert budget.tokens == LARGEST
-
-
-def test_small_prompts_teach_nothing() -> None:
-    budget = StepBudget(block_tokens=BLOCK, largest=LARGEST, seconds=SECONDS)
-    before = budget.tokens
-    budget.observe(3, 5.0)
-    assert budget.tokens == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 from appliance.engine.worker.backends.base import BackendFailed
 from appliance.engine.worker.backends.openvino import OpenVinoBackend
 from appliance.engine.worker.backends.openvino_pipeline import OpenedModel
+from appliance.engine.worker.backends.openvino_running import Running
 from appliance.engine.worker.forms import OneOf
+from appliance.engine.worker.sampling import TokenSampling
 from tests.engine.worker.openvino_parts import BOUND_SECONDS, END, Answer, random_prompt
 from tests.engine.worker.rounding import check_same
 from tests.waiting import until
@@ -111,16 +113,52 @@ async def test_who_finds_no_room_even_alone_is_told(backend: OpenVinoBackend, fu
     await Answer(backend, random_prompt(20, 2))
 
 
-async def test_a_form_cannot_begin_in_the_middle(backend: OpenVinoBackend, full: Full) -> None:
-    form = OneOf(("one two three four five six", "seven eight nine ten eleven twelve"))
+FORM = OneOf(tuple(f"{first} two three four five six" for first in ("one", "six", "ten")))
+WARM = TokenSampling(temperature=1.5)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_a_form_begins_at_its_beginning_and_says_nothing_twice(
+    backend: OpenVinoBackend, full: Full, text_of: Callable[[Sequence[int]], str], after: int
+) -> None:
+    full.drops = [after]
+    answer = Answer(backend, random_prompt(20, 3), form=FORM, max_tokens=30)
+    beside = Answer(backend, random_prompt(20, 4))
+    await asyncio.gather(answer, beside)
+    assert full.drops == []
+    assert text_of(answer.tokens).removesuffix("<|im_end|>") in FORM.texts
+    assert beside.tokens
+
+
+async def test_a_form_without_a_seed_is_said_again_with_its_own(
+    backend: OpenVinoBackend, full: Full, text_of: Callable[[Sequence[int]], str]
+) -> None:
+    full.drops = [4]
+    answer = Answer(backend, random_prompt(20, 3), form=FORM, max_tokens=30, sampling=WARM)
+    await answer
+    assert full.drops == []
+    assert text_of(answer.tokens).removesuffix("<|im_end|>") in FORM.texts
+
+
+async def test_a_form_that_says_something_else_is_told(
+    backend: OpenVinoBackend, full: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent cannot be taken back."""
+    other = OneOf(("nine lives",))
+    monkeypatch.setattr(Running, "rest", lambda running: replace(running.ask, form=other))
     full.drops = [3]
     with pytest.raises(BackendFailed, match="does not fit"):
-        await Answer(backend, random_prompt(20, 3), form=form, max_tokens=30)
-    full.drops = [0]
-    whole = Answer(backend, random_prompt(20, 3), form=form, max_tokens=30)
-    await whole
-    assert full.drops == []
-    assert whole.tokens
+        await Answer(backend, random_prompt(20, 3), form=FORM, max_tokens=30)
+    await Answer(backend, random_prompt(20, 2))
+
+
+async def test_a_form_that_has_no_room_by_itself_is_told(
+    backend: OpenVinoBackend, full: Full
+) -> None:
+    full.drops = [3, 3]
+    with pytest.raises(BackendFailed, match="does not fit"):
+        await Answer(backend, random_prompt(20, 3), form=FORM, max_tokens=30)
+    await Answer(backend, random_prompt(20, 2))
 
 
 class Hung:

@@ -15,7 +15,11 @@ import torch
 from appliance.engine.worker.backends.base import TokenStream
 from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.grammar import GrammarCompiler
-from appliance.engine.worker.backends.transformers import PAGE_TOKENS, TransformersBackend
+from appliance.engine.worker.backends.transformers import (
+    PAGE_TOKENS,
+    PREFILL_BESIDE,
+    TransformersBackend,
+)
 from appliance.engine.worker.backends.weights import load_model
 from tests.engine.worker.playing import Player, ask, collect
 from tests.waiting import until
@@ -212,6 +216,21 @@ def test_an_evicted_request_goes_on_when_the_others_are_cancelled(tiny_folder: P
     played = player.loop.run_until_complete(scenario())
     player.close()
     assert len(played.tokens) == 140
+
+
+@pytest.mark.parametrize(("seconds", "tokens"), [(0.0, PAGE_TOKENS), (60.0, PREFILL_BESIDE["cpu"])])
+def test_pieces_of_prompts_beside_answers_follow_the_steps(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, tokens: int
+) -> None:
+    """On the slowest machine one page a step, on a fast one as much as is ever read."""
+    monkeypatch.setattr("appliance.engine.worker.backends.transformers.STEP_SECONDS", seconds)
+    player = started(tiny_folder, places=2)
+
+    answer, _ = player.play(ask(prompt(1), 60), ask(prompt(2, 600), 1))
+    budget = player.backend._manager.batch_processor.scheduler._budget  # type: ignore[attr-defined]
+    player.close()
+    assert len(answer.tokens) == 60
+    assert budget.tokens == tokens
 
 
 def test_a_failure_in_the_sampler_ends_every_stream_and_is_fatal(

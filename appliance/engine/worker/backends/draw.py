@@ -33,49 +33,55 @@ def draw(scores: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
 
     `scores` [rows, vocabulary] may hold -inf, but not in a whole row.
     """
-    scaled = scores / _column([row.sampling.temperature for row in rows], scores)
-    choice = torch.empty(len(rows), dtype=torch.int64, device=scores.device)
     limited = [i for i, row in enumerate(rows) if row.sampling.top_k or row.sampling.top_p < 1.0]
+    if len(limited) == len(rows):  # the usual case, and no copy of all scores
+        return _draw_limited(scores, rows)
     free = [i for i in range(len(rows)) if i not in limited]
+    choice = torch.empty(len(rows), dtype=torch.int64, device=scores.device)
     if limited:
-        choice[limited] = _draw_limited(scaled[limited], [rows[i] for i in limited])
-    if free:
-        choice[free] = _draw_free(scaled[free], [rows[i] for i in free])
+        choice[limited] = _draw_limited(scores[limited], [rows[i] for i in limited])
+    choice[free] = _draw_free(scores[free], [rows[i] for i in free])
     return choice
 
 
-def _draw_free(scaled: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
+def _draw_free(scores: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
     """Neither top-k nor top-p: no order is needed."""
-    kept = scaled
+    kept = scores / _temperatures(rows, scores)
     if any(row.sampling.min_p for row in rows):
-        kept = _min_p(scaled, rows)
-    tokens = torch.arange(scaled.shape[1], device=scaled.device).unsqueeze(0)
+        kept = _min_p(kept, rows)
+    tokens = torch.arange(scores.shape[1], device=scores.device).unsqueeze(0)
     return (kept + _gumbel(rows, tokens)).argmax(1)
 
 
-def _draw_limited(scaled: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
-    width = min(SLICE, scaled.shape[1])
-    top_k = _column([row.sampling.top_k or scaled.shape[1] for row in rows], scaled)
-    top_p = _column([row.sampling.top_p for row in rows], scaled)
-    values, tokens = scaled.topk(width, dim=1)
-    ranks = torch.arange(width, device=scaled.device)
+def _draw_limited(scores: torch.Tensor, rows: Sequence[Draw]) -> torch.Tensor:
+    """Of the best scores alone, as far as nobody looks further."""
+    vocabulary = scores.shape[1]
+    most = [row.sampling.top_k or vocabulary for row in rows]
+    width = min(SLICE, vocabulary, max(most))
+    top_k = _column(most, scores)
+    top_p = _column([row.sampling.top_p for row in rows], scores)
+    temperatures = _temperatures(rows, scores)
+    values, tokens = scores.topk(width, dim=1)
+    values = values / temperatures
+    ranks = torch.arange(width, device=scores.device)
     values = values.masked_fill(ranks >= top_k, -torch.inf)
     # Shares are among the k best; where those do not fit into the slice, it is too narrow.
-    whole = torch.where(
-        top_k < scaled.shape[1],
-        values.logsumexp(1, keepdim=True),
-        scaled.logsumexp(1, keepdim=True),
-    )
+    whole = values.logsumexp(1, keepdim=True)
+    if max(most) >= vocabulary:
+        of_all = (scores / temperatures).logsumexp(1, keepdim=True)
+        whole = torch.where(top_k < vocabulary, whole, of_all)
     shares = (values - whole).exp()
     before = shares.cumsum(1) - shares
     kept = _min_p(values.masked_fill(before >= top_p, -torch.inf), rows)
     places = (kept + _gumbel(rows, tokens)).argmax(1, keepdim=True)
     choice = tokens.gather(1, places).squeeze(1)
+    if max(most) <= width:
+        return choice
     # Enough is a slice that ends in -inf, or that reaches top-p of all there is.
-    reached = (top_k == scaled.shape[1]) & (before[:, -1:] + shares[:, -1:] >= top_p)
-    narrow = values[:, -1:].isfinite() & (top_k > width) & ~reached & (scaled.shape[1] > width)
+    reached = (top_k >= vocabulary) & (before[:, -1:] + shares[:, -1:] >= top_p)
+    narrow = values[:, -1:].isfinite() & (top_k > width) & ~reached
     for index in narrow.squeeze(1).nonzero().flatten().tolist():
-        choice[index] = _draw_sorted(scaled[index], rows[index])
+        choice[index] = _draw_sorted(scores[index] / temperatures[index], rows[index])
     return choice
 
 
@@ -114,6 +120,10 @@ def _gumbel(rows: Sequence[Draw], tokens: torch.Tensor) -> torch.Tensor:
     # Uniform in (0, 1), finest near 0, where the largest noise comes from.
     uniform = _shifted(value, 1).float().add_(0.5).mul_(2.0**-31)
     return uniform.neg_().log1p_().neg_().log_().neg_()
+
+
+def _temperatures(rows: Sequence[Draw], like: torch.Tensor) -> torch.Tensor:
+    return _column([row.sampling.temperature for row in rows], like)
 
 
 def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,16 @@ def _vocabulary(model: Path, tokenizer: genai.Tokenizer) -> int:
     return int(logits[2].get_length())
 
 
+def seeded(ask: Ask) -> Ask:
+    """With a seed, so that it can be said again. The library's own is always the same, and so would
+    be every answer."""
+    if ask.sampling.seed is not None:
+        return ask
+    return replace(ask, sampling=replace(ask.sampling, seed=secrets.randbits(63)))
+
+
 def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
-    """What one stream asks, in the library's words."""
+    """What one stream asks, in the library's words; `ask` is seeded."""
     sampling = ask.sampling
     config = genai.GenerationConfig()
     config.apply_chat_template = False
@@ -101,9 +109,7 @@ def generation_config(ask: Ask, end_tokens: set[int]) -> genai.GenerationConfig:
         config.min_p = min(sampling.min_p, _LARGEST_MIN_P)
         if sampling.top_k:
             config.top_k = sampling.top_k
-        # The library's own default is always the same seed, so always the same answer.
-        seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
-        config.rng_seed = seed % 2**64
+        config.rng_seed = (sampling.seed or 0) % 2**64
     return config
 
 

@@ -15,32 +15,6 @@ from typing import Generic, NamedTuple, TypeVar
 from appliance.engine.worker.prefix_index import PrefixIndex
 
 Owner = TypeVar("Owner")
-# What one more block adds to a step, against the average of its blocks: a step has fixed costs.
-_NEXT_BLOCK = 0.6
-
-
-class StepBudget:
-    """How many prompt tokens a step may read while answers are running, from what steps took.
-
-    `tokens` moves between one block and `largest` so that a step takes at most `seconds`.
-    """
-
-    def __init__(self, *, block_tokens: int, largest: int, seconds: float) -> None:
-        self._block = block_tokens
-        self._largest = largest
-        self._seconds = seconds
-        self.tokens = min(largest, 2 * block_tokens)
-
-    def observe(self, tokens: int, seconds: float) -> None:
-        """A step read `tokens` of prompts and took `seconds`."""
-        if tokens < self._block:
-            return
-        if seconds > self._seconds:
-            fitting = int(tokens * self._seconds / seconds)
-            self.tokens = max(self._block, fitting - fitting % self._block)
-        elif seconds * (1 + _NEXT_BLOCK * self._block / tokens) <= self._seconds:
-            # Only what was tried allows more: a small prompt says nothing of a large piece.
-            self.tokens = min(self._largest, max(self.tokens, tokens + self._block))
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +62,10 @@ class PrefillLane(Generic[Owner]):
 
     def add(self, prefill: Prefill[Owner]) -> None:
         self._waiting.append(prefill)
+
+    def add_first(self, prefill: Prefill[Owner]) -> None:
+        """Before those who wait already."""
+        self._waiting.appendleft(prefill)
 
     def remove(self, owner: Owner) -> None:
         """Harmless when it is not waiting."""

@@ -21,21 +21,20 @@ from appliance.engine.worker.backends.openvino_pipeline import (
     OpenedModel,
     generation_config,
     piece_config,
+    seeded,
 )
 from appliance.engine.worker.backends.openvino_prefill import (
     Prefill,
     PrefillLane,
-    StepBudget,
     Turn,
 )
 from appliance.engine.worker.backends.openvino_running import Running
 from appliance.engine.worker.backends.pace import News
+from appliance.engine.worker.backends.step_budget import STEP_SECONDS, StepBudget
 from appliance.engine.worker.prefix_index import PrefixIndex
 from appliance.engine.worker.sampling import TokenSampling
 
 _WARM_UP_TOKENS = 40
-# What a step may take while answers run: with the hand-over, a token comes every quarter second.
-_STEP_SECONDS = 0.18
 # How long a form that may not begin yet holds up a pipeline that has nothing else to do.
 _FORM_WAIT_SECONDS = 0.05
 
@@ -52,11 +51,16 @@ class Requests:
         self._index = PrefixIndex(KV_BLOCK_TOKENS, model.kv_blocks)
         self._lane: PrefillLane[TokenStream] = PrefillLane(self._index, KV_BLOCK_TOKENS)
         self._budget = StepBudget(
-            block_tokens=KV_BLOCK_TOKENS, largest=TOKENS_PER_STEP, seconds=_STEP_SECONDS
+            block_tokens=KV_BLOCK_TOKENS,
+            first=2 * KV_BLOCK_TOKENS,
+            largest=TOKENS_PER_STEP,
+            seconds=STEP_SECONDS,
         )
         self._running: dict[TokenStream, Running] = {}
         # Those that had to make room, and what each has still to say.
         self._resumed: dict[TokenStream, Ask] = {}
+        # Of these, those that say it all again, by themselves: and what they have said.
+        self._said: dict[TokenStream, Sequence[int]] = {}
         self._piece: Any = None
         self._form_begins = False
         self._news: News = []
@@ -86,12 +90,13 @@ class Requests:
             self._pipeline.step()
 
     def add(self, stream: TokenStream) -> None:
+        stream.ask = seeded(stream.ask)
         prompt = stream.ask.prompt
         self._lane.add(Prefill(stream, len(prompt), self._index.chain(prompt)))
 
     def cancel(self, stream: TokenStream) -> None:
         self._lane.remove(stream)
-        self._resumed.pop(stream, None)
+        self._forget(stream)
         running = self._running.pop(stream, None)
         if running is not None:
             running.handle.cancel()
@@ -125,8 +130,11 @@ class Requests:
     # --- prompts
 
     def _begin_turns(self) -> list[Turn[TokenStream]]:
-        """A prompt that the library reads on its own has the steps for itself."""
-        if any(not each.generated for each in self._running.values()):
+        """A prompt that the library reads on its own has the steps for itself, and so has a form
+        that begins again: with the cache for itself it ends."""
+        first = next(self._lane.owners(), None)
+        alone = self._said.keys() & {first, *self._running}
+        if self._running and (alone or any(not each.generated for each in self._running.values())):
             return []
         budget = self._budget.tokens if self._running else TOKENS_PER_STEP
         turns = self._lane.turns(budget, self._may_begin)
@@ -158,7 +166,7 @@ class Requests:
             self._lane.remove(stream)
             self._news.append((stream, str(error)))
             return False
-        self._running[stream] = Running(handle, prefill, ask)
+        self._running[stream] = Running(handle, prefill, ask, self._said.get(stream, ()))
         return True
 
     def _submit(self, prompt: Sequence[int], config: genai.GenerationConfig) -> Any:
@@ -192,6 +200,11 @@ class Requests:
         for stream, running in list(self._running.items()):
             first = not running.generated
             step = running.read()
+            if running.strayed:
+                running.handle.cancel()
+                del self._running[stream]
+                self._give_up(stream)
+                continue
             if first and running.generated:
                 if stream not in self._resumed:
                     stream.cached_tokens = running.prefill.length - running.prefill.computed
@@ -200,22 +213,36 @@ class Requests:
                 self._news.append((stream, step))
             if step.finish_reason:
                 del self._running[stream]
-                self._resumed.pop(stream, None)
+                self._forget(stream)
                 self._remember(running)
             elif running.dropped:
                 del self._running[stream]
                 self._begin_again(stream, running)
 
     def _begin_again(self, stream: TokenStream, running: Running) -> None:
-        """Behind the others. Who began again and said nothing has no room even so."""
-        rest = running.rest()
-        if rest is None or (stream in self._resumed and not running.generated):
-            self._resumed.pop(stream, None)
-            self._news.append((stream, "The request does not fit into the KV cache."))
+        """Behind the others, but a form before them. Who began again and said nothing has no room
+        even so, and a form then had all of it."""
+        if stream in self._said or (stream in self._resumed and not running.generated):
+            self._give_up(stream)
             return
-        self._resumed[stream] = rest
+        rest = self._resumed[stream] = running.rest()
         self._index.forget(running.prefill.chain)
-        self._lane.add(Prefill(stream, len(rest.prompt), self._index.chain(rest.prompt)))
+        prefill = Prefill(stream, len(rest.prompt), self._index.chain(rest.prompt))
+        if rest.form is not None and running.generated:
+            self._said[stream] = running.generated
+            prefill.direct = True
+            self._lane.add_first(prefill)
+        else:
+            self._lane.add(prefill)
+
+    def _give_up(self, stream: TokenStream) -> None:
+        self._forget(stream)
+        self._news.append((stream, "The request does not fit into the KV cache."))
+
+    def _forget(self, stream: TokenStream) -> None:
+        """It no longer has to begin again."""
+        self._resumed.pop(stream, None)
+        self._said.pop(stream, None)
 
     def _remember(self, running: Running) -> None:
         """The answer may be the beginning of the next prompt."""

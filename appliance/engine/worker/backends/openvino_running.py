@@ -19,11 +19,13 @@ _FINISH: dict[Any, Literal["stop", "length"]] = {
 
 @dataclass(eq=False, slots=True)
 class Running:
-    """`generated` counts from `ask`, which is the rest of what the stream asked."""
+    """`generated` counts from `ask`, which is the rest of what the stream asked. `said` was
+    generated before, for the same ask, and is not said again."""
 
     handle: Any
     prefill: Prefill[TokenStream]
     ask: Ask
+    said: Sequence[int] = ()
     generated: list[int] = field(default_factory=list)
 
     def read(self) -> Step:
@@ -37,22 +39,26 @@ class Running:
                 tokens += output.generated_ids
                 scores += [Scored(logprob, []) for logprob in output.generated_log_probs]
                 reason = output.finish_reason
+        again = max(0, len(self.said) - len(self.generated))
         self.generated += tokens
-        wanted = scores if self.ask.top_logprobs is not None else ()
-        return Step(tokens, _FINISH.get(reason), wanted)
+        wanted = scores[again:] if self.ask.top_logprobs is not None else ()
+        return Step(tokens[again:], _FINISH.get(reason), wanted)
+
+    @property
+    def strayed(self) -> bool:
+        """It says something else than it has said before."""
+        both = min(len(self.said), len(self.generated))
+        return list(self.said[:both]) != self.generated[:both]
 
     @property
     def dropped(self) -> bool:
         """The cache was full and nobody could go on: the library gave everybody's blocks back."""
         return bool(self.handle.get_status() == genai.GenerationStatus.IGNORED)
 
-    def rest(self) -> Ask | None:
-        """What is still to be said, after what was said; None when it cannot be said apart: a
-        form does not begin in the middle."""
-        if not self.generated:
+    def rest(self) -> Ask:
+        """What is still to be said, after what was said; but a form begins at its beginning."""
+        if not self.generated or self.ask.form is not None:
             return self.ask
-        if self.ask.form is not None:
-            return None
         prompt = [*self.ask.prompt, *self.generated]
         return replace(
             self.ask, prompt=prompt, max_tokens=self.ask.max_tokens - len(self.generated)

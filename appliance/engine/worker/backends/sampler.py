@@ -73,7 +73,9 @@ def mark_choices(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
     if drawing:
         wishes = [Draw(rows[i].controls.sampling, len(rows[i].generated)) for i in drawing]
         places = torch.tensor(drawing, device=scores.device)
-        scores[places, draw(scores[places], wishes)] = torch.inf
+        # A copy of all scores takes as long as the drawing.
+        asked = scores if len(drawing) == len(rows) else scores[places]
+        scores[places, draw(asked, wishes)] = torch.inf
     if raw is not None:
         chosen = scores[asking].argmax(1)
         # Of two equal maxima the library must not take the other one.

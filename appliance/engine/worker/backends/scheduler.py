@@ -5,6 +5,7 @@ All methods run on the batching thread. What the library keeps private is overri
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import takewhile
 from typing import Any
@@ -14,6 +15,7 @@ from transformers.generation.continuous_batching.scheduler import FIFOScheduler
 
 from appliance.engine.worker.backends.controls import controls_of
 from appliance.engine.worker.backends.pulse import Pulse
+from appliance.engine.worker.backends.step_budget import StepBudget
 
 SCHEDULER = "appliance"
 # Makes an adapter of that name, or with None the model itself, answer from now on.
@@ -24,14 +26,16 @@ class TurnScheduler(FIFOScheduler):  # type: ignore[misc]
     """One adapter answers at a time; whoever waits for another one holds up those behind.
 
     So the running answers end, the first in line gets its adapter, and nobody starves.
-    `prefill_tokens` is the longest piece of a prompt that is read while answers run.
+    `budget` says how much of prompts is read while answers run.
     """
 
-    def __init__(self, *, switch: Switch, prefill_tokens: int, pulse: Pulse, **parts: Any) -> None:
+    def __init__(self, *, switch: Switch, budget: StepBudget, pulse: Pulse, **parts: Any) -> None:
         super().__init__(**parts)
         self._pulse = pulse
         self._switch = switch
-        self._prefill_tokens = prefill_tokens
+        self._budget = budget
+        # Of the step before: what it read of prompts beside answers, and when it began.
+        self._read, self._began = 0, 0.0
         self._adapter: str | None = None
 
     def add_waiting_request(self, state: Any) -> None:
@@ -42,15 +46,19 @@ class TurnScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def schedule_batch(self, token_budget: int, cache_budget: int) -> Any:
         self._pulse.beat()
-        if not self.active_requests:
+        if self.active_requests:
+            self._budget.observe(self._read, time.perf_counter() - self._began)
+        else:
             # The library lifts this when a request ends, but not when the last one is cancelled.
             self.block_new_requests = False
         running = sum(
             state.status == RequestStatus.DECODING for state in self.active_requests.values()
         )
         if running:
-            token_budget = min(token_budget, running + self._prefill_tokens)
-        return super().schedule_batch(token_budget, cache_budget)
+            token_budget = min(token_budget, running + self._budget.tokens)
+        batch, fast_path, tokens, keys = super().schedule_batch(token_budget, cache_budget)
+        self._read, self._began = (tokens - running if running else 0), time.perf_counter()
+        return batch, fast_path, tokens, keys
 
     def _get_waiting_candidates(self) -> list[Any]:
         waiting = super()._get_waiting_candidates()

@@ -31,6 +31,7 @@ from appliance.engine.worker.backends.grammar import GrammarCompiler
 from appliance.engine.worker.backends.prompt_scores import PromptScorer, WatchedProcessors
 from appliance.engine.worker.backends.pulse import Pulse
 from appliance.engine.worker.backends.scheduler import SCHEDULER, TurnScheduler
+from appliance.engine.worker.backends.step_budget import STEP_SECONDS, StepBudget
 from appliance.engine.worker.forms import CAPABILITY, Form
 from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS
 from appliance.errors import InvalidRequest
@@ -38,11 +39,12 @@ from appliance.errors import InvalidRequest
 # Small pages waste little cache and share short prefixes; only flash attention, which is off,
 # needs the library's 256.
 PAGE_TOKENS = 32
-# The longest piece of a prompt that a step reads, while answers run and while none do: answers
-# stall for one piece. On a CPU 64 tokens of the demo model cost 0.31 s of one core, an eighth more
-# a token than pieces of 128, and 256 a tenth less. An 8B model's 512 tokens are 8 TFLOP.
-PREFILL_BESIDE = {"cuda": 512, "cpu": 64}
+# The longest piece of a prompt that a step reads while no answer runs. An 8B model's 512 tokens are
+# 8 TFLOP.
 PREFILL_ALONE = {"cuda": 2048, "cpu": 256}
+# While answers run: steps that take too long make it shorter. Before any was taken it is the first.
+PREFILL_BESIDE = {"cuda": 512, "cpu": 128}
+_FIRST_BESIDE = {"cuda": 512, "cpu": 64}
 _STOP_SECONDS = 2.0
 
 
@@ -104,7 +106,12 @@ class TransformersBackend:
         self._scheduler = partial(
             TurnScheduler,
             switch=adapters.switch if adapters else _no_adapters,
-            prefill_tokens=PREFILL_BESIDE[device],
+            budget=StepBudget(
+                block_tokens=PAGE_TOKENS,
+                first=_FIRST_BESIDE[device],
+                largest=PREFILL_BESIDE[device],
+                seconds=STEP_SECONDS,
+            ),
             pulse=self.pulse,
         )
         # Greedy for the library: our sampler decides, and a second draw would spoil it.
