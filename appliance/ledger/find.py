@@ -14,7 +14,6 @@ from sqlalchemy import ColumnElement, Select, literal_column, union
 from sqlmodel import Session, col
 
 from appliance.ledger.filters import SLOW_MS, Selection, conditions, is_failed, rated, within
-from appliance.ledger.search import SHORTEST_IN_INDEX, newest_matches
 from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.tables_feedback import Feedback
 from appliance.ledger.words import matches
@@ -45,14 +44,8 @@ def find(session: Session, chosen: Selection, *, before: str | None, limit: int)
         if out_of_time or (found.next_before is not None and found.complete):
             return found
         if walked < look:
-            return _at_the_end(chosen, found)
+            return Found(found.ids, None)
     return found
-
-
-def _at_the_end(chosen: Selection, found: Found) -> Found:
-    """Everything was looked at, but for words too short for the index."""
-    short = chosen.words is not None and len(chosen.words) < SHORTEST_IN_INDEX
-    return Found(found.ids, None, complete=not short)
 
 
 def _look(
@@ -82,24 +75,14 @@ def _candidates(
     That is the index whose first few candidates reach back furthest.
     """
     if chosen.words:
-        return _with_words(session, chosen.words, before, most)
+        found = matches(session, chosen.words, before=before, most=most)
+        return found.ids, found.further
     ways = list(_ways(chosen, before))
     best = ways[0]
     if len(ways) > 1:
         tried = [(_reach(_ids(session, way.limit(PROBE))), n) for n, way in enumerate(ways)]
         best = ways[min(tried)[1]]
     return _ids(session, best.limit(most)), None
-
-
-def _with_words(
-    session: Session, words: str, before: str | None, most: int
-) -> tuple[Sequence[str], str | None]:
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    if sqlite and len(words) >= SHORTEST_IN_INDEX:
-        found = matches(session, words, before=before, most=most)
-        return found.ids, found.further
-    query = newest_matches(words, before=before, most=most, sqlite=sqlite)
-    return _ids(session, query), None
 
 
 def _reach(ids: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from appliance.ledger.filters import Selection, first_id
 from appliance.ledger.history import History
 from appliance.ledger.ids import new_id
 from appliance.ledger.mine import Mine
+from appliance.ledger.search_index import SERVER_INDEX
 from tests.ledger.support import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -154,14 +155,20 @@ async def test_a_rare_match_far_back_is_reached_in_steps(
     assert await ids(history, key="anna", model="other") == [wanted]
 
 
-@pytest.mark.sqlite
-async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_nothing_out(
-    ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search stops after each stretch, and stretches are short."""
     monkeypatch.setattr(indexed, "ENOUGH_SECONDS", 0.0)
     monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
+    monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
     for module in (indexed, search):
         monkeypatch.setattr(module, "TEXTS_IN_FLIGHT", 3)
+
+
+def record_zebras(ledger: Ledger) -> list[str]:
+    """Forty that are answered late, each amid another; on a server in two stretches of texts."""
+    if not ledger.database.is_sqlite:
+        ledger.sql(f"alter sequence searched_id_seq restart with {(1 << search.STRETCH_BITS) - 80}")
     wanted = []
     for number in range(40):
         # Two are under way at the same time, and the second is answered first.
@@ -171,13 +178,37 @@ async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_noth
         ledger.close_generation(quick, output="nothing")
         ledger.close_generation(slow, output=f"a zebra {number}.")
         wanted.append(first)
+    return wanted[::-1]
 
+
+async def assert_found_in_steps(history: History, wanted: list[str]) -> None:
     page = await history.page(Selection(words="zebra"), limit=30)
     assert page.next_before is not None
     assert not page.complete
-    assert await ids(history, words="zebra") == wanted[::-1]
-    assert await ids(history, words="zebra 7.") == [wanted[7]]
+    assert await ids(history, words="zebra") == wanted
+    assert await ids(history, words="zebra 7.") == [wanted[-8]]
+    assert await ids(history, words="eb") == wanted, "too short for the index"
     assert await ids(history, words="brazen zebra") == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_nothing_out(
+    ledger: Ledger, history: History
+) -> None:
+    wanted = record_zebras(ledger)
+    await assert_found_in_steps(history, wanted)
+
+
+@pytest.mark.postgresql
+@pytest.mark.usefixtures("impatient")
+async def test_a_server_without_the_index_is_searched_in_steps_too(empty: str) -> None:
+    ledger = Ledger(empty)
+    try:
+        ledger.sql(f"drop index {SERVER_INDEX}")
+        wanted = record_zebras(ledger)
+        await assert_found_in_steps(History(ledger.database, ledger.writer), wanted)
+    finally:
+        ledger.close()
 
 
 async def test_saved_views_and_ratings_are_each_persons_own(
