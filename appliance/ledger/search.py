@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlmodel import Session, col, insert
 
 from appliance.ledger.columns import storable
+from appliance.ledger.tables import RequestRecord
 from appliance.ledger.tables_feedback import Searched
 
 EARLIER_CHARACTERS = 2000
@@ -87,16 +88,17 @@ class Stretch:
 
 
 def newest_matches(words: str, within: Stretch, *, before: str | None, most: int) -> Any:
-    """Requests of the newest texts that hold `words`, at most `most` and older than `before`."""
+    """Texts that hold `words`, the newest first, and their requests, all older than `before`."""
     own, rowid = col(Searched.request_id), cast(Any, Searched.id)
-    query: Any = Select(own)
+    query: Any = Select(rowid, own)
     if within.way == "words":
         rowid = _INDEX.c.rowid
-        query = query.select_from(_INDEX.join(Searched, col(Searched.id) == rowid))
+        query = Select(rowid, own).select_from(_INDEX.join(Searched, col(Searched.id) == rowid))
         query = query.where(_in_file(words))
+    elif within.way == "texts":
+        query = query.where(_read(words))
     else:
         query = query.where(col(Searched.text).icontains(words, autoescape=True))
-    if within.way == "stretch":
         number = literal_column(str(within.low >> STRETCH_BITS))
         query = query.where(rowid.bitwise_rshift(literal_column(str(STRETCH_BITS))) == number)
         # No index on the ids is to be used: walking along it would read every text.
@@ -115,6 +117,19 @@ def _in_file(words: str) -> ColumnElement[bool]:
     found: ColumnElement[bool] = indexed.like("%" + words.replace("%", "_") + "%")
     if "%" in words or "_" in words:
         found &= func.instr(func.lower(indexed), func.lower(words)) > 0
+    return found
+
+
+def _read(words: str) -> ColumnElement[bool]:
+    """Whether a text holds `words`; written so that no index is used, which has them all."""
+    return (col(Searched.text) + literal_column("''")).icontains(words, autoescape=True)
+
+
+def holds(words: str) -> ColumnElement[bool]:
+    """Whether a request has a text with `words` in it; for a few requests, as no index is used."""
+    own = col(Searched.request_id) == RequestRecord.id
+    texts: Any = Select(col(Searched.id)).where(own, _read(words))
+    found: ColumnElement[bool] = texts.correlate(RequestRecord).exists()
     return found
 
 

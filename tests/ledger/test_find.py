@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ulid import ULID
 
 from appliance.domain import Timings
 from appliance.errors import InvalidRequest
-from appliance.ledger import find, search
+from appliance.ledger import charts, find, search
 from appliance.ledger import words as indexed
 from appliance.ledger.filters import Selection, first_id
 from appliance.ledger.history import History
@@ -144,10 +146,11 @@ async def test_a_rare_match_far_back_is_reached_in_steps(
     ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find, "FIRST_LOOK", 5)
-    monkeypatch.setattr(find, "LONGEST_LOOK", 10)
+    monkeypatch.setattr(find, "MOST_LOOKED_AT", 10)
     wanted = ledger.record(key_name="anna", asked={"model": "other"})
     for _ in range(30):
         ledger.record(key_name="anna")
+        ledger.record(key_name="ben", asked={"model": "other"})
 
     first = await history.page(Selection(key="anna", model="other"), limit=3)
     assert (first.rows, first.complete) == ((), False)
@@ -155,10 +158,34 @@ async def test_a_rare_match_far_back_is_reached_in_steps(
     assert await ids(history, key="anna", model="other") == [wanted]
 
 
+async def test_words_of_few_requests_are_read_there_and_those_of_a_time_no_further(
+    ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(find, "FIRST_LOOK", 5)
+    monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
+    monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
+    for module in (indexed, search):
+        monkeypatch.setattr(module, "TEXTS_IN_FLIGHT", 3)
+    wanted = ledger.record(key_name="anna", **asked("a Zebra, 100%"))
+    for _ in range(30):
+        middle = ledger.record(key_name="ben", **asked("a zebra 100x"))
+
+    page = await history.page(Selection(key="anna", words="zebra, 100%"), limit=3)
+    assert ([row.id for row in page.rows], page.complete) == ([wanted], True)
+    assert page.next_before is None
+    since = datetime.now(UTC)
+    await asyncio.sleep(0.002)  # ids tell milliseconds
+    newest = ledger.record(key_name="ben", **asked("nothing striped"))
+    page = await history.page(Selection(since=since, words="zebra"), limit=3)
+    assert (page.rows, page.complete, page.next_before) == ((), True, None)
+    assert middle < newest
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search stops after each stretch, and stretches are short."""
-    monkeypatch.setattr(indexed, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(find, "ENOUGH_SECONDS", 0.0)
     monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
     monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
     for module in (indexed, search):
@@ -244,3 +271,23 @@ async def test_charts_count_by_hour_and_key(ledger: Ledger, history: History) ->
     assert (found.whole.total_p50, found.whole.total_p95) == (200, 300)
     only = await history.charts(Selection(key="ben"), now - timedelta(hours=5), timedelta(hours=1))
     assert only.whole.requests == 1
+
+
+async def test_charts_of_too_much_begin_where_they_could_look(
+    ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = datetime.now(UTC)
+    for number in range(6):
+        moment = begun - timedelta(hours=12 - number)
+        old = str(ULID.from_datetime(moment))
+        key = ("anna", "ben")[number % 2]
+        ledger.record(key_name=key, request={"id": old, "created_at": moment})
+    monkeypatch.setattr(charts, "MOST_ROWS", 3)
+    since, hour = begun - timedelta(days=1), timedelta(hours=1)
+    found = await history.charts(Selection(since=since), since, hour)
+    assert (found.complete, found.whole.requests) == (False, 4)
+    assert begun - timedelta(hours=11) < found.slots[0][0] <= begun - timedelta(hours=10)
+    only = await history.charts(Selection(since=since, key="ben", owner="ben"), since, hour)
+    assert (only.complete, only.whole.requests) == (True, 3)
+    nothing = await history.charts(Selection(since=since, key="carla"), since, hour)
+    assert (nothing.complete, nothing.whole.requests) == (True, 0)
