@@ -25,7 +25,8 @@ from appliance.ledger.words import looks as with_words
 
 LONGEST_LOOK = 1_000
 MOST_LOOKED_AT = 5_000
-ENOUGH_SECONDS = 0.06
+ENOUGH_SECONDS = 0.05
+ENOUGH_SECONDS_FOR_WORDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,12 @@ class Found:
 def find(session: Session, chosen: Selection, *, before: str | None, limit: int) -> Found:
     """The newest `limit` requests of the selection that are older than the id `before`."""
     begun, looked, fitting = time.monotonic(), 0, set[str]()
+    patience = ENOUGH_SECONDS if chosen.words is None else ENOUGH_SECONDS_FOR_WORDS
     looks, asked = _looks(session, chosen, before)
     for look in looks:
         fitting.update(_fitting(session, look.ids, asked, limit + 1))
         looked += len(look.ids)
-        enough = looked >= MOST_LOOKED_AT or time.monotonic() - begun > ENOUGH_SECONDS
+        enough = looked >= MOST_LOOKED_AT or time.monotonic() - begun > patience
         if not (look.over or enough or len(fitting) > limit):
             continue
         further = "" if look.over else look.further()

@@ -161,7 +161,7 @@ async def test_a_rare_match_far_back_is_reached_in_steps(
 async def test_words_of_few_requests_are_read_there_and_those_of_a_time_no_further(
     ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(find, "ENOUGH_SECONDS_FOR_WORDS", 0.0)
     monkeypatch.setattr(find, "FIRST_LOOK", 5)
     monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
     monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
@@ -185,7 +185,7 @@ async def test_words_of_few_requests_are_read_there_and_those_of_a_time_no_furth
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search stops after each stretch, and stretches are short."""
-    monkeypatch.setattr(find, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(find, "ENOUGH_SECONDS_FOR_WORDS", 0.0)
     monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
     monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
     for module in (indexed, search):
