@@ -11,7 +11,7 @@ from ulid import ULID
 
 from appliance.domain import Timings
 from appliance.errors import InvalidRequest
-from appliance.ledger import charts, find, search
+from appliance.ledger import charts, find, search, ways
 from appliance.ledger import words as indexed
 from appliance.ledger.filters import Selection, first_id
 from appliance.ledger.history import History
@@ -145,7 +145,7 @@ async def test_what_is_deleted_is_not_found(ledger: Ledger, history: History) ->
 async def test_a_rare_match_far_back_is_reached_in_steps(
     ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "FIRST_LOOK", 5)
+    monkeypatch.setattr(ways, "FIRST_LOOK", 5)
     monkeypatch.setattr(find, "MOST_LOOKED_AT", 10)
     wanted = ledger.record(key_name="anna", asked={"model": "other"})
     for _ in range(30):
@@ -162,7 +162,7 @@ async def test_words_of_few_requests_are_read_there_and_those_of_a_time_no_furth
     ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find, "ENOUGH_SECONDS_FOR_WORDS", 0.0)
-    monkeypatch.setattr(find, "FIRST_LOOK", 5)
+    monkeypatch.setattr(ways, "FIRST_LOOK", 5)
     monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
     monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
     for module in (indexed, search):
