@@ -99,8 +99,8 @@ def newest_matches(words: str, within: Stretch, *, before: str | None, most: int
         query = query.where(_read(words))
     else:
         query = query.where(col(Searched.text).icontains(words, autoescape=True))
-        number = literal_column(str(within.low >> STRETCH_BITS))
-        query = query.where(rowid.bitwise_rshift(literal_column(str(STRETCH_BITS))) == number)
+        stretch = rowid.bitwise_rshift(literal_column(str(STRETCH_BITS)))
+        query = query.where(stretch == within.low >> STRETCH_BITS)
         # No index on the ids is to be used: walking along it would read every text.
         rowid = rowid + literal_column("0")
     if before is not None:
