@@ -102,7 +102,7 @@ def _rows(session: Session, chosen: Selection, oldest: str) -> Sequence[_Row]:
 
 
 def _moment(session: Session, request_id: str) -> datetime:
-    query: Any = Select(col(RequestRecord.created_at)).where(RequestRecord.id == request_id)
+    query: Any = Select(col(RequestRecord.created_at)).where(col(RequestRecord.id) == request_id)
     found: datetime = session.execute(query).scalar_one()
     return found
 
