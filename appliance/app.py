@@ -52,7 +52,7 @@ def create_app(
     # The card's energy is shared by whoever ran meanwhile, and that other fronts do not tell.
     card = plan.gpu.uuid if plan.gpu and settings.workers == 1 else None
     parts = make_parts(settings, engine, places=plan.max_concurrency, card=card)
-    parts.database.migrate()
+    parts.database.migrate(copies=settings.data_dir, copying=not settings.no_update_copy)
     app = FastAPI(
         title="Appliance",
         version=VERSION,

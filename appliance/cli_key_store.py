@@ -78,12 +78,14 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Database, Writer]]:
             error=error.strerror,
         ) from None
     database = Database(settings.effective_database_url)
-    database.migrate()
-    writer = Writer(database)
     try:
-        yield database, writer
+        database.migrate(copies=settings.data_dir, copying=not settings.no_update_copy)
+        writer = Writer(database)
+        try:
+            yield database, writer
+        finally:
+            writer.close()
     finally:
-        writer.close()
         database.close()
 
 

@@ -33,7 +33,8 @@ def doctor(context: typer.Context, **flags: Any) -> None:
     from appliance.ledger.doctor import examine
 
     ill = False
-    for finding in examine(load_settings(merged_flags(context, flags)).effective_database_url):
+    settings = load_settings(merged_flags(context, flags))
+    for finding in examine(settings.effective_database_url, settings.data_dir):
         ill |= finding.level == "bad"
         typer.echo(f"{SIGNS[finding.level]}  {finding.text}")
     if ill:

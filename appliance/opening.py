@@ -71,7 +71,7 @@ def _listed(names: list[str], most: int = 8) -> str:
 async def keys_that_open(settings: Settings) -> tuple[str | None, list[ApiKey]]:
     """The secret of the key that had to be made, and the keys that open something now."""
     database = Database(settings.effective_database_url)
-    database.migrate()
+    database.migrate(copies=settings.data_dir, copying=not settings.no_update_copy)
     writer = Writer(database)
     try:
         store = KeyStore(database, writer)

@@ -101,6 +101,9 @@ class Settings(BaseModel):
         None,
         description="sqlite:/// or postgresql:// URL; default: SQLite at <data-dir>/appliance.db.",
     )
+    no_update_copy: bool = Field(
+        False, description="Change the tables of an older ledger without copying it first."
+    )
     redis_url: str | None = Field(
         None,
         pattern="^rediss?://",

@@ -41,8 +41,9 @@ def measure(url: str, requests: int) -> str:
         told.append(f"Filled in {time.perf_counter() - began:.0f} s.")
     told.append(_size(database))
     writer = Writer(database)
-    rows = asyncio.run(_asked(Asking(database, writer, texts).questions()))
+    # First, so that the questions meet indexes into which much has just been written.
     told.append(_written(Recording(writer, texts)))
+    rows = asyncio.run(_asked(Asking(database, writer, texts).questions()))
     writer.close()
     database.close()
     return "\n\n".join([*told, markdown(HEADS, rows)])

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from appliance.ledger.database import Database
 from appliance.ledger.schema import metadata
-from appliance.ledger.search import create_index
+from appliance.ledger.search_index import SERVER_INDEX, create_index
 from bench.ledger_rows import TABLES, Invented, Row
 
 FAST = ("PRAGMA cache_size = -400000", "PRAGMA synchronous = OFF")
@@ -78,7 +78,7 @@ def _end_sqlite(_connection: Connection) -> None:
 
 def _begin_postgresql(connection: Connection) -> None:
     with connection.begin():
-        connection.exec_driver_sql("DROP INDEX IF EXISTS searched_trigrams")
+        connection.exec_driver_sql(f"DROP INDEX IF EXISTS {SERVER_INDEX}")
 
 
 def _add_to_postgresql(connection: Connection, table: str, rows: list[Row]) -> None:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from sqlalchemy import Delete, Update
 from sqlmodel import Session
 
-from appliance.ledger.dialects import make_engine, parse_url, sqlite_file
+from appliance.ledger.dialects import make_engine, parse_url, sqlite_file, take_update_lock
 
 T = TypeVar("T")
 
@@ -45,11 +45,15 @@ class Database:
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
-    def migrate(self) -> None:
-        """Brings file and tables to the newest schema. Raises SetupError with what to do."""
+    def migrate(self, *, copies: Path = Path(), copying: bool = True) -> None:
+        """Brings file and tables to the newest schema. Raises SetupError with what to do.
+
+        What an older version has left is copied first, unless `copying` is false: a file beside
+        itself, a server's tables into the folder `copies`.
+        """
         from appliance.ledger.migrate import migrate
 
-        migrate(self)
+        migrate(self, copies=copies, copying=copying)
 
     async def read(self, query: Callable[[Session], T]) -> T:
         """Runs `query` in a thread of its own, on one snapshot, and returns its answer."""
@@ -84,6 +88,19 @@ class Database:
             session.close()
             raise
         return session
+
+    @contextmanager
+    def updating(self, patience: float) -> Iterator[None]:
+        """Keeps other processes on a server from updating the tables too; who writes goes on.
+
+        Waits `patience` seconds at most. On SQLite the write lock alone has to do.
+        """
+        if self.is_sqlite:
+            yield
+            return
+        with self.engine.begin() as connection:
+            take_update_lock(connection, patience)
+            yield
 
     def empty_wal(self) -> bool:
         """Moves what lies beside a SQLite file into it, and cuts that to nothing. Blocks.

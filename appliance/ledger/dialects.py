@@ -21,6 +21,7 @@ _WAL_KEPT_BYTES = 64 * 1024 * 1024
 _POSTGRESQL = ("postgresql", "postgres")
 # Whoever holds this lock is the one writer. Waiting for it ends like waiting for SQLite's.
 _TAKE_WRITE_LOCK = f"SELECT pg_advisory_xact_lock({0x1ED6E4})"
+_TAKE_UPDATE_LOCK = f"SELECT pg_advisory_xact_lock({0x1ED6E5})"
 
 
 def parse_url(url: str) -> URL:
@@ -114,3 +115,14 @@ def _begin_postgresql(connection: Connection) -> None:
     if options.get("writing", False):
         milliseconds = int(options.get("patience", BUSY_TIMEOUT_SECONDS) * 1000)
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}; {_TAKE_WRITE_LOCK}")
+
+
+def take_update_lock(connection: Connection, patience: float) -> None:
+    """Waits `patience` seconds at most until nobody else updates a server's tables.
+
+    The lock ends with the transaction, which is idle while the tables are copied and changed.
+    """
+    connection.exec_driver_sql(
+        f"SET LOCAL lock_timeout = {int(patience * 1000)}; "
+        f"SET LOCAL idle_in_transaction_session_timeout = 0; {_TAKE_UPDATE_LOCK}"
+    )

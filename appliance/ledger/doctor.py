@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import SetupError
+from appliance.ledger.copies import update_copies
 from appliance.ledger.database import Database
-from appliance.ledger.migrate import migration_copies
 from appliance.ledger.migrations import HEAD
 
 Level = Literal["good", "note", "bad"]
@@ -34,8 +34,11 @@ class Finding:
     text: str
 
 
-def examine(url: str) -> Iterator[Finding]:
-    """Every finding, as soon as it is made. Raises SetupError when there is nothing to look at."""
+def examine(url: str, folder: Path = Path()) -> Iterator[Finding]:
+    """Every finding, as soon as it is made. Copies of a server's ledger are looked for in `folder`.
+
+    Raises SetupError when there is nothing to look at.
+    """
     database = Database(url)
     try:
         if not database.is_sqlite:
@@ -43,12 +46,14 @@ def examine(url: str) -> Iterator[Finding]:
 
             for level, text in examine_server(database):
                 yield Finding(level, text)
+            yield from _copies(database, folder)
             return
         if database.file is None:
             raise SetupError("Only a database in a plain file can be examined.")
         if not database.file.is_file():
             raise SetupError("There is no database at %(file)s yet.", file=str(database.file))
         yield from _examine_file(database.file)
+        yield from _copies(database, folder)
     finally:
         database.close()
 
@@ -61,7 +66,6 @@ def _examine_file(file: Path) -> Iterator[Finding]:
             yield from _examine_ledger(ledger)
     except sqlite3.Error as error:
         yield Finding("bad", f"The database cannot be read: {error}. {RESTORE}")
-    yield from _copies(file)
 
 
 RESTORE = (
@@ -171,9 +175,11 @@ def _wal(file: Path) -> Finding:
     return Finding("note", f"{text} for a long time. Close programs that hold the file open.")
 
 
-def _copies(file: Path) -> Iterator[Finding]:
-    copies = migration_copies(file)
+def _copies(database: Database, folder: Path) -> Iterator[Finding]:
+    copies = update_copies(database, folder)
     if copies:
         size = sum(copy.stat().st_size for copy in copies) / MEGABYTE
-        text = f"{len(copies)} copies from before updates lie beside it ({size:.0f} MB)."
+        text = (
+            f"{len(copies)} copies from before updates lie in {copies[0].parent} ({size:.0f} MB)."
+        )
         yield Finding("note", f"{text} They hold what people asked then; delete them when you can.")

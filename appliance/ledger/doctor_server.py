@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from appliance.ledger.database import Database
 from appliance.ledger.migrations import HEAD
+from appliance.ledger.search_index import SERVER_EXTENSIONS, SERVER_INDEX, SERVER_INDEX_MADE
 
 Told = tuple[Literal["good", "note", "bad"], str]
 MEGABYTE = 1_000_000
@@ -19,10 +20,9 @@ _LOST_TURNS = (
     "AND NOT EXISTS (SELECT 1 FROM turn AS before WHERE before.id = turn.parent_id)"
 )
 _SCHEMA_IS_THERE = "SELECT to_regclass('alembic_version') IS NOT NULL"
-_TRIGRAMS_ARE_THERE = "SELECT to_regclass('searched_trigrams') IS NOT NULL"
-_MAKE_TRIGRAMS = (
-    "As an administrator of the database run: CREATE EXTENSION pg_trgm; "
-    "CREATE INDEX searched_trigrams ON searched USING gin (text gin_trgm_ops);"
+_SEARCH_IS_INDEXED = f"SELECT to_regclass('{SERVER_INDEX}') IS NOT NULL"
+_MAKE_SEARCH = "As an administrator of the database run: " + "; ".join(
+    [*(f"CREATE EXTENSION IF NOT EXISTS {name}" for name in SERVER_EXTENSIONS), SERVER_INDEX_MADE]
 )
 
 
@@ -67,13 +67,13 @@ def _schema(connection: Connection) -> Told:
     if found == HEAD:
         return "good", f"Its schema is the newest, {HEAD}."
     if found is not None and found < HEAD:
-        text = f"Its schema is {found}; the next start brings it to {HEAD}. Run `backup` before."
+        text = f"Its schema is {found}; the next start brings it to {HEAD}, after making a copy."
         return "note", text
     return "bad", f"Its schema {found} is newer than this version of the appliance."
 
 
 def _search(connection: Connection) -> Told:
     texts = connection.exec_driver_sql("SELECT count(*) FROM searched").scalar_one()
-    if connection.exec_driver_sql(_TRIGRAMS_ARE_THERE).scalar_one():
+    if connection.exec_driver_sql(_SEARCH_IS_INDEXED).scalar_one():
         return "good", f"The search has an index of {texts} texts."
-    return "note", f"The search reads all {texts} texts: its index is missing. {_MAKE_TRIGRAMS}"
+    return "note", f"The search has to read {texts} texts: its index is missing. {_MAKE_SEARCH};"

@@ -6,22 +6,27 @@ Where too few of the candidates fit, the answer says how far it has looked and w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal_column, union
+from sqlalchemy import ColumnElement, Select
 from sqlmodel import Session, col
 
-from appliance.ledger.filters import SLOW_MS, Selection, conditions, is_failed, rated, within
-from appliance.ledger.search import SHORTEST_IN_INDEX, newest_matches
-from appliance.ledger.tables import GenerationStored, RequestRecord
-from appliance.ledger.tables_feedback import Feedback
-from appliance.ledger.words import matches
+from appliance.ledger import ways
+from appliance.ledger.filters import Selection, conditions, first_id, within
+from appliance.ledger.look import Look
+from appliance.ledger.search import holds
+from appliance.ledger.tables import RequestRecord
+from appliance.ledger.ways import Way, best_way
+from appliance.ledger.words import looks as with_words
 
-FIRST_LOOK = 400
-LONGEST_LOOK = 4_000
-PROBE = 200
+LONGEST_LOOK = 1_000
+MOST_LOOKED_AT = 5_000
+ENOUGH_SECONDS = 0.05
+ENOUGH_SECONDS_FOR_WORDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,126 +43,68 @@ class Found:
 
 def find(session: Session, chosen: Selection, *, before: str | None, limit: int) -> Found:
     """The newest `limit` requests of the selection that are older than the id `before`."""
-    found: Found = Found((), None)
-    for look in (FIRST_LOOK, LONGEST_LOOK):
-        found, walked = _look(session, chosen, before, limit, look)
-        out_of_time = walked > look
-        if out_of_time or (found.next_before is not None and found.complete):
-            return found
-        if walked < look:
-            return _at_the_end(chosen, found)
-    return found
+    begun, looked, fitting = time.monotonic(), 0, set[str]()
+    patience = ENOUGH_SECONDS if chosen.words is None else ENOUGH_SECONDS_FOR_WORDS
+    looks, asked = _looks(session, chosen, before)
+    for look in looks:
+        fitting.update(_fitting(session, look.ids, asked, limit + 1))
+        looked += len(look.ids)
+        enough = looked >= MOST_LOOKED_AT or time.monotonic() - begun > patience
+        if not (look.over or enough or len(fitting) > limit):
+            continue
+        further = "" if look.over else look.further()
+        page = sorted(one for one in fitting if further is not None and one >= further)[::-1]
+        if len(page) > limit:
+            return Found(tuple(page[:limit]), page[limit - 1])
+        if look.over:
+            return Found(tuple(page), None)
+        if enough and further is not None and (before is None or further < before):
+            return Found(tuple(page), further, complete=False)
+    return Found((), None)
 
 
-def _at_the_end(chosen: Selection, found: Found) -> Found:
-    """Everything was looked at, but for words too short for the index."""
-    short = chosen.words is not None and len(chosen.words) < SHORTEST_IN_INDEX
-    return Found(found.ids, None, complete=not short)
+def _looks(
+    session: Session, chosen: Selection, before: str | None
+) -> tuple[Iterator[Look], Sequence[ColumnElement[bool]]]:
+    """Candidates, and what is to be asked of them.
 
-
-def _look(
-    session: Session, chosen: Selection, before: str | None, limit: int, look: int
-) -> tuple[Found, int]:
-    """What is found, and how many were looked at: more than `look` means that time was up."""
-    ids, further = _candidates(session, chosen, before, look)
-    if not ids and further is None:
-        return Found((), None), 0
-    request = col(RequestRecord.id)
-    query: Any = Select(request).where(request.in_(ids))
-    query = query.where(*within(request, chosen, before), *conditions(chosen))
-    rows = session.execute(query.order_by(request.desc()).limit(limit + 1)).scalars().all()
-    if len(rows) > limit:
-        return Found(tuple(rows[:limit]), rows[limit - 1]), len(ids)
-    if further is not None:
-        return Found(tuple(rows), further, complete=False), look + 1
-    return Found(tuple(rows), min(ids), complete=False), len(ids)
-
-
-def _candidates(
-    session: Session, chosen: Selection, before: str | None, most: int
-) -> tuple[Sequence[str], str | None]:
-    """Ids of requests by the one index that says most, newest first; and where to go on when it
-    was not looked through as far as `most`.
-
-    That is the index whose first few candidates reach back furthest.
+    They come by the one index that says most. That of the words takes longest, so it is asked
+    where all others have many.
     """
-    if chosen.words:
-        return _with_words(session, chosen.words, before, most)
-    ways = list(_ways(chosen, before))
-    best = ways[0]
-    if len(ways) > 1:
-        tried = [(_reach(_ids(session, way.limit(PROBE))), n) for n, way in enumerate(ways)]
-        best = ways[min(tried)[1]]
-    return _ids(session, best.limit(most)), None
+    asked = list(conditions(chosen))
+    best, ids = best_way(session, chosen, before)
+    if chosen.words is None:
+        return _along(session, best, before, ids), asked
+    if ids is not None and len(ids) < ways.FIRST_LOOK:
+        return _along(session, best, before, ids), [*asked, holds(chosen.words)]
+    asked += within(col(RequestRecord.id), chosen, None)
+    since = None if chosen.since is None else first_id(chosen.since)
+    return with_words(session, chosen.words, since=since, before=before), asked
 
 
-def _with_words(
-    session: Session, words: str, before: str | None, most: int
-) -> tuple[Sequence[str], str | None]:
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    if sqlite and len(words) >= SHORTEST_IN_INDEX:
-        found = matches(session, words, before=before, most=most)
-        return found.ids, found.further
-    query = newest_matches(words, before=before, most=most, sqlite=sqlite)
-    return _ids(session, query), None
+def _along(
+    session: Session, way: Way, before: str | None, first: Sequence[str] | None
+) -> Iterator[Look]:
+    """All that an index has, a few at a time; `first` are the first few if they are known."""
+    size = ways.FIRST_LOOK
+    ids = _ids(session, way(before, size)) if first is None else first
+    while len(ids) == size:
+        yield Look(ids, partial(str, ids[-1]), over=False)
+        before, size = ids[-1], min(4 * size, LONGEST_LOOK)
+        ids = _ids(session, way(before, size))
+    yield Look(ids, str, over=True)
 
 
-def _reach(ids: Sequence[str]) -> str:
-    """How far back the candidates of a probe go; all the way when there are few."""
-    return ids[-1] if len(ids) == PROBE else ""
+def _fitting(
+    session: Session, candidates: Sequence[str], asked: Sequence[ColumnElement[bool]], most: int
+) -> Sequence[str]:
+    """The newest of the candidates of which all holds that is asked, at most so many."""
+    if not candidates:
+        return ()
+    request = col(RequestRecord.id)
+    query: Any = Select(request).where(request.in_(candidates), *asked)
+    return _ids(session, query.order_by(request.desc()).limit(most))
 
 
 def _ids(session: Session, query: Any) -> Sequence[str]:
     return session.execute(query).scalars().all()
-
-
-def _ways(chosen: Selection, before: str | None) -> Iterator[Any]:
-    """Every index that knows a condition of the selection; at the end, if none does, the time."""
-    request, generation = col(RequestRecord.id), col(GenerationStored.request_id)
-    known = [(request, condition) for condition in _of_request(chosen)] + [
-        (generation, condition) for condition in _of_generation(chosen)
-    ]
-    if chosen.feedback is not None:
-        known.append((col(Feedback.request_id), rated(chosen.feedback)))
-    for column, condition in known:
-        yield _by(column, chosen, before, condition)
-    if chosen.failed:
-        yield _by_failure(chosen, before)
-    elif not known:
-        yield _by(generation if chosen.answers else request, chosen, before)
-
-
-def _of_request(chosen: Selection) -> Iterator[ColumnElement[bool]]:
-    indexed = (
-        (RequestRecord.client_ip, chosen.ip),
-        (RequestRecord.key_name, chosen.key if chosen.owner is None else chosen.owner),
-        (RequestRecord.path, chosen.route),
-    )
-    yield from (col(column) == value for column, value in indexed if value is not None)
-    if chosen.slow:
-        yield col(RequestRecord.duration_ms) >= literal_column(str(SLOW_MS))
-    if chosen.status in (4, 5) or (chosen.status or 0) >= 400:
-        yield is_failed()
-
-
-def _of_generation(chosen: Selection) -> Iterator[ColumnElement[bool]]:
-    indexed = (
-        (GenerationStored.model, chosen.model),
-        (GenerationStored.dialect, chosen.dialect),
-    )
-    yield from (col(column) == value for column, value in indexed if value is not None)
-
-
-def _by(column: Any, chosen: Selection, before: str | None, *narrower: ColumnElement[bool]) -> Any:
-    query: Any = Select(column).where(*narrower, *within(column, chosen, before))
-    return query.order_by(column.desc())
-
-
-def _by_failure(chosen: Selection, before: str | None) -> Any:
-    request, generation = col(RequestRecord.id), col(GenerationStored.request_id)
-    broken = col(GenerationStored.error).is_not(None)
-    refused = _by(request, chosen, before, is_failed()).limit(LONGEST_LOOK).subquery()
-    died = _by(generation, chosen, before, broken).limit(LONGEST_LOOK).subquery()
-    both: Any = union(Select(refused.c[0]), Select(died.c[0])).subquery()
-    query: Any = Select(both.c[0])
-    return query.order_by(both.c[0].desc())

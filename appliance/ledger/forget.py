@@ -13,8 +13,8 @@ from functools import partial
 from sqlalchemy import null
 from sqlmodel import Session, col, delete, select, update
 
-from appliance.ledger import search
 from appliance.ledger.database import Database, changed_rows
+from appliance.ledger.search_index import SECURE_DELETE_SINCE
 from appliance.ledger.tables import GenerationStored, RequestRecord
 from appliance.ledger.tables_feedback import Searched
 from appliance.ledger.turns import prune
@@ -68,7 +68,7 @@ async def scrub_file(database: Database, writer: Writer) -> None:
     """
     if not database.is_sqlite:
         return
-    if sqlite3.sqlite_version_info < search.SECURE_DELETE_SINCE:
+    if sqlite3.sqlite_version_info < SECURE_DELETE_SINCE:
         await _merge_index(writer)
     while await writer.execute(_free_pages):
         pass

@@ -6,11 +6,9 @@ Everything that can be wrong with the file is found here, at the start, and said
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,29 +22,34 @@ from appliance.ledger.schema import metadata
 if TYPE_CHECKING:
     from appliance.ledger.database import Database
 
-COPIES_KEPT = 3
-UPGRADE_SECONDS = 600.0
-"""How long a second process waits while the first one changes the schema of many rows."""
+UPGRADE_SECONDS = 3600.0
+"""How long a second process waits while the first one copies many rows and changes their schema."""
 _VERSION = table("alembic_version", column("version_num"))
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, *, copies: Path, copying: bool) -> None:
     """Makes the file if need be and upgrades it to `HEAD`. Raises SetupError.
 
-    An existing database is copied next to itself before its first change, and the last
-    `COPIES_KEPT` of such copies are kept. A database already
-    at `HEAD` is left alone, without importing Alembic.
+    With `copying`, a ledger that has something in it is copied before its first change: a file
+    beside itself, a server's into the folder `copies`. One that is already at `HEAD` is left
+    alone, without importing Alembic.
     """
     if database.file is not None:
         _prepare_file(database.file)
     with _explained(database):
-        with database.engine.connect() as connection:
-            revision = _revision(connection)
-        if revision == HEAD:
+        if _revision_of(database) == HEAD:
             return
-        _refuse_foreign(database, revision)
-        _copy_first(database, revision)
-        _upgrade(database)
+        with database.updating(UPGRADE_SECONDS):
+            # Whoever waited may find the work done by the process that came first.
+            revision = _revision_of(database)
+            if revision == HEAD:
+                return
+            _refuse_foreign(database, revision)
+            if copying and revision is not None:
+                from appliance.ledger.copies import copy_first
+
+                copy_first(database, revision, copies)
+            _upgrade(database)
 
 
 def _prepare_file(file: Path) -> None:
@@ -108,6 +111,11 @@ _SERVER_ADVICE = {
 }
 
 
+def _revision_of(database: Database) -> str | None:
+    with database.engine.connect() as connection:
+        return _revision(connection)
+
+
 def _revision(connection: Connection) -> str | None:
     """The schema the database has; None when it is new."""
     if not inspect(connection).has_table(_VERSION.name):
@@ -146,26 +154,6 @@ def _is_known(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
-def _copy_first(database: Database, revision: str | None) -> None:
-    """Copies an existing SQLite database beside itself, named by revision and moment."""
-    from appliance.ledger.backup import backup
-
-    if revision is None or database.file is None:
-        return
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    file = database.file
-    copy = file.with_name(f"{file.stem}.schema-{revision}.{moment}{file.suffix}")
-    backup(database.url.render_as_string(hide_password=False), copy)
-    for old in migration_copies(file)[:-COPIES_KEPT]:
-        old.unlink(missing_ok=True)
-
-
-def migration_copies(file: Path) -> list[Path]:
-    """The copies that were made of this database before changes, oldest first."""
-    copies = file.parent.glob(f"{glob.escape(file.stem)}.schema-*Z{file.suffix}")
-    return sorted(copies, key=lambda copy: (copy.stat().st_mtime, copy.name))
-
-
 def _upgrade(database: Database) -> None:
     """Runs the missing steps in one transaction: all of them happen, or none."""
     from alembic import command
@@ -174,7 +162,7 @@ def _upgrade(database: Database) -> None:
     with database.begin_writing(patience=UPGRADE_SECONDS) as session:
         connection = session.connection()
         config.attributes["connection"] = connection
-        # Whoever waited for the lock may find the work done by the process that held it.
+        # On SQLite this lock is the only one, and another process may have held it.
         if _revision(connection) != HEAD:
             command.upgrade(config, "head")
             session.commit()

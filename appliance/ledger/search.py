@@ -8,23 +8,30 @@ it however it goes.
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, column, func, table, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    column,
+    func,
+    literal_column,
+    table,
+)
 from sqlmodel import Session, col, insert
 
 from appliance.ledger.columns import storable
+from appliance.ledger.tables import RequestRecord
 from appliance.ledger.tables_feedback import Searched
 
 EARLIER_CHARACTERS = 2000
 """How much of the turns before the last one is searched with a request: each of them was the
 last turn of an earlier request, and a long chat must not fill the index again at each turn."""
 SHORTEST_IN_INDEX = 3
-RECENT_TEXTS = 20_000
-"""How many of the newest texts are read for a search of one or two characters."""
+STRETCH_BITS = 15
+"""On a server the index knows of each text in which stretch of 2^15 ids it lies, so that it can be
+asked for one of them at a time."""
 
 TEXTS_IN_FLIGHT = 500
 """An answer is written after its question; so many other texts may come between them."""
@@ -32,17 +39,6 @@ TEXTS_IN_FLIGHT = 500
 _INSERT = insert(Searched)
 _INDEX = table("searched_text", column("rowid"), column("text"))
 _INSERT_WORDS = insert(_INDEX)
-_NEXT = text(
-    "SELECT request_id, input, output, reasoning FROM generation WHERE request_id > :after "
-    "ORDER BY request_id LIMIT 500"
-)
-_TABLE = """CREATE VIRTUAL TABLE searched_text
-USING fts5(text, content='searched', content_rowid='id', tokenize='trigram', detail='none')"""
-_WHEN_ADDED = """CREATE TRIGGER searched_added AFTER INSERT ON searched BEGIN
-INSERT INTO searched_text(rowid, text) VALUES (new.id, new.text); END"""
-_WHEN_REMOVED = """CREATE TRIGGER searched_removed AFTER DELETE ON searched BEGIN
-INSERT INTO searched_text(searched_text, rowid, text) VALUES ('delete', old.id, old.text); END"""
-SECURE_DELETE_SINCE = (3, 42)
 
 
 def index(session: Session, request_id: str, found: str) -> None:
@@ -75,61 +71,66 @@ def output_text(output: str | None, reasoning: str | None) -> str:
     return "\n".join(filter(None, (reasoning, output)))
 
 
-def scrub(session: Session) -> None:
-    """Takes the terms of deleted texts out of the index file itself; slow on a large ledger."""
-    if session.get_bind().dialect.name == "sqlite":
-        session.connection().exec_driver_sql(
-            "INSERT INTO searched_text(searched_text) VALUES ('optimize')"
-        )
+Way = Literal["words", "stretch", "texts"]
 
 
-def matching(words: str, sqlite: bool) -> ColumnElement[bool]:
-    """Whether a text of `searched` holds `words`, as they are, in any case of letters."""
-    if sqlite:
-        # A LIKE pattern with ESCAPE would not use the index: the two wildcards become "any
-        # character" in it, and are looked for exactly afterwards.
-        pattern = "%" + words.replace("%", "_") + "%"
-        indexed = _INDEX.c.text
-        found: ColumnElement[bool] = indexed.like(pattern)
-        if "%" in words or "_" in words:
-            found &= func.instr(func.lower(indexed), func.lower(words)) > 0
-        return found
-    return col(Searched.text).icontains(words, autoescape=True)
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Texts with ids from `low` up to, and without, `high`, and how they are looked through.
 
-
-def newest_matches(
-    words: str,
-    *,
-    before: str | None,
-    most: int,
-    sqlite: bool,
-    window: tuple[int, int] | None = None,
-) -> Any:
-    """Requests of the newest texts that hold `words`, at most `most` and older than `before`.
-
-    Words too short for the index are looked for among the newest `RECENT_TEXTS` texts, others
-    among those with an id in the `window`: from its first number up to its second.
+    By the index of words in a file; by that of a server, which knows `low`'s stretch; or by
+    reading the `texts` themselves.
     """
-    own = col(Searched.request_id)
-    if len(words) < SHORTEST_IN_INDEX:
-        recent: Any = Select(col(Searched.id), own, col(Searched.text))
-        if before is not None:
-            recent = recent.where(col(Searched.id) <= near(before), own < before)
-        texts = recent.order_by(col(Searched.id).desc()).limit(RECENT_TEXTS).subquery("recent")
-        query: Any = Select(texts.c.request_id)
-        query = query.where(texts.c.text.icontains(words, autoescape=True))
-        return query.order_by(texts.c.id.desc()).limit(most)
-    rowid: Any = col(Searched.id)
-    query = Select(own)
-    if sqlite:
+
+    low: int
+    high: int
+    way: Way
+
+
+def newest_matches(words: str, within: Stretch, *, before: str | None, most: int) -> Any:
+    """Texts that hold `words`, the newest first, and their requests, all older than `before`."""
+    own, rowid = col(Searched.request_id), cast(Any, Searched.id)
+    query: Any = Select(rowid, own)
+    if within.way == "words":
         rowid = _INDEX.c.rowid
-        query = query.select_from(_INDEX.join(Searched, col(Searched.id) == rowid))
-    if window is not None:
-        query = query.where(rowid >= window[0], rowid < window[1])
+        query = Select(rowid, own).select_from(_INDEX.join(Searched, col(Searched.id) == rowid))
+        query = query.where(_in_file(words))
+    elif within.way == "texts":
+        query = query.where(_read(words))
+    else:
+        query = query.where(col(Searched.text).icontains(words, autoescape=True))
+        stretch = rowid.bitwise_rshift(literal_column(str(STRETCH_BITS)))
+        query = query.where(stretch == within.low >> STRETCH_BITS)
+        # No index on the ids is to be used: walking along it would read every text.
+        rowid = rowid + literal_column("0")
     if before is not None:
         query = query.where(own < before)
-        query = query if window else query.where(rowid <= near(before))
-    return query.where(matching(words, sqlite)).order_by(rowid.desc()).limit(most)
+    query = query.where(rowid >= within.low, rowid < within.high)
+    return query.order_by(rowid.desc()).limit(most)
+
+
+def _in_file(words: str) -> ColumnElement[bool]:
+    """Whether the index holds `words`, as they are, in any case of letters."""
+    # A LIKE pattern with ESCAPE would not use the index: the two wildcards become "any
+    # character" in it, and are looked for exactly afterwards.
+    indexed = _INDEX.c.text
+    found: ColumnElement[bool] = indexed.like("%" + words.replace("%", "_") + "%")
+    if "%" in words or "_" in words:
+        found &= func.instr(func.lower(indexed), func.lower(words)) > 0
+    return found
+
+
+def _read(words: str) -> ColumnElement[bool]:
+    """Whether a text holds `words`; written so that no index is used, which has them all."""
+    return (col(Searched.text) + literal_column("''")).icontains(words, autoescape=True)
+
+
+def holds(words: str) -> ColumnElement[bool]:
+    """Whether a request has a text with `words` in it; for a few requests, as no index is used."""
+    own = col(Searched.request_id) == RequestRecord.id
+    texts: Any = Select(col(Searched.id)).where(own, _read(words))
+    found: ColumnElement[bool] = texts.correlate(RequestRecord).exists()
+    return found
 
 
 def near(before: str) -> Any:
@@ -137,50 +138,6 @@ def near(before: str) -> Any:
     query: Any = Select(col(Searched.id) + TEXTS_IN_FLIGHT)
     query = query.where(col(Searched.request_id) < before)
     return query.order_by(col(Searched.request_id).desc()).limit(1).scalar_subquery()
-
-
-def create_index(connection: Connection) -> None:
-    """Makes the index over `searched`; called once, by the migration."""
-    if connection.dialect.name == "sqlite":
-        for statement in (_TABLE, _WHEN_ADDED, _WHEN_REMOVED):
-            connection.exec_driver_sql(statement)
-        if sqlite3.sqlite_version_info >= SECURE_DELETE_SINCE:
-            connection.exec_driver_sql(
-                "INSERT INTO searched_text(searched_text, rank) VALUES ('secure-delete', 1)"
-            )
-    elif _has_trigrams(connection):
-        connection.exec_driver_sql(
-            "CREATE INDEX searched_trigrams ON searched USING gin (text gin_trgm_ops)"
-        )
-
-
-def index_what_is_there(connection: Connection) -> None:
-    """Makes rows of earlier versions searchable; called once, by the migration."""
-    after = ""
-    while rows := connection.execute(_NEXT, {"after": after}).mappings().all():
-        found = [entry for row in rows for entry in _texts_of(row)]
-        if found:
-            connection.execute(_INSERT, found)
-        after = rows[-1]["request_id"]
-
-
-def _texts_of(row: RowMapping) -> list[dict[str, str]]:
-    asked = json.loads(row["input"]) if isinstance(row["input"], str) else row["input"]
-    texts = (input_text(asked), output_text(row["output"], row["reasoning"]))
-    return [{"request_id": row["request_id"], "text": found} for found in texts if found]
-
-
-def _has_trigrams(connection: Connection) -> bool:
-    """Tries for pg_trgm; without it, searching reads the table, which is slow but right."""
-    available = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
-    if connection.exec_driver_sql(available).first() is None:
-        return False
-    try:
-        with connection.begin_nested():
-            connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-    except DBAPIError:  # not allowed to this user
-        return False
-    return True
 
 
 def _role(turn: Any) -> str:

@@ -1,69 +1,100 @@
-"""Words looked for in the index of the search, from the newest text back, for a bounded time.
+"""Words looked for among the texts of the search, from the newest text back, a stretch at a time.
 
-Letters that stand in nearly every text, in an order that hardly one has, make the index give nearly
-every text to look at. So it is asked for a stretch of texts at a time, each twice as long as the
-one before.
+Letters that stand in nearly every text, in an order that hardly one has, make an index give nearly
+every text to look at; so it is asked for a stretch of texts at a time, and whoever asks may stop
+after any. Where there is no index, or the words are too short for it, the texts themselves are
+read, a shorter stretch at a time.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, func
+from sqlalchemy import Select, func, text
 from sqlmodel import Session, col
 
-from appliance.ledger.search import TEXTS_IN_FLIGHT, near, newest_matches
+from appliance.ledger.look import Look
+from appliance.ledger.search import (
+    SHORTEST_IN_INDEX,
+    STRETCH_BITS,
+    TEXTS_IN_FLIGHT,
+    Stretch,
+    Way,
+    near,
+    newest_matches,
+)
+from appliance.ledger.search_index import SERVER_INDEX
 from appliance.ledger.tables import RequestRecord
 from appliance.ledger.tables_feedback import Searched
 
 FIRST_STRETCH = 25_000
-ENOUGH_SECONDS = 0.08
+READ_AT_ONCE = 2_000
+MOST_AT_ONCE = 200
+
+_IS_INDEXED = text(f"SELECT to_regclass('{SERVER_INDEX}') IS NOT NULL")
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Ids of requests, newest first, each once or twice. `further` is the id before which nothing
-    has been looked at yet; None when everything has."""
-
-    ids: Sequence[str]
-    further: str | None = None
-
-
-def matches(session: Session, words: str, *, before: str | None, most: int) -> Matches:
-    """Requests older than the id `before` that hold `words`, at least `most` if there are."""
-    begun, ids = time.monotonic(), list[str]()
-    for low, high in _stretches(session, before):
-        query = newest_matches(
-            words, before=before, most=most - len(ids), sqlite=True, window=(low, high)
-        )
-        ids += session.execute(query).scalars()
-        if len(ids) >= most:
-            break
-        if time.monotonic() - begun > ENOUGH_SECONDS and low > 1:
-            found = _so_far(session, ids, low)
-            if found.further is not None and (before is None or found.further < before):
-                return found
-    return Matches(ids)
+def looks(session: Session, words: str, *, since: str | None, before: str | None) -> Iterator[Look]:
+    """Requests that hold `words`, each once or twice, with ids from `since` up to `before`."""
+    newest: Any = Select(func.max(Searched.id)) if before is None else Select(near(before))
+    high, lowest = (session.scalar(newest) or 0) + 1, _lowest(session, since)
+    for stretch in _stretches(_way(session, words), lowest, high):
+        while high > stretch.low:
+            query = newest_matches(
+                words, replace(stretch, high=high), before=before, most=MOST_AT_ONCE
+            )
+            found = session.execute(query).all()
+            high = found[-1][0] if len(found) == MOST_AT_ONCE else stretch.low
+            ids = [request_id for _, request_id in found]
+            yield Look(ids, partial(_further, session, high), over=high <= lowest)
+    if high <= lowest:
+        yield Look((), lambda: None, over=True)
 
 
-def _stretches(session: Session, before: str | None) -> Iterator[tuple[int, int]]:
-    """Ids of texts: from a first one up to, and without, a second one; the newest stretch first."""
-    last: Any = Select(func.max(Searched.id)) if before is None else Select(near(before))
-    high, length = (session.scalar(last) or 0) + 1, FIRST_STRETCH
-    while high > 1:
-        low = max(1, high - length)
-        yield low, high
-        high, length = low, 2 * length
+def _way(session: Session, words: str) -> Way:
+    if len(words) < SHORTEST_IN_INDEX:
+        return "texts"
+    if session.get_bind().dialect.name == "sqlite":
+        return "words"
+    return "stretch" if session.scalar(_IS_INDEXED) else "texts"
 
 
-def _so_far(session: Session, ids: Sequence[str], low: int) -> Matches:
-    """What is sure: a request may have a text on either side of the text `low`."""
+def _lowest(session: Session, since: str | None) -> int:
+    """The lowest id of a text that a request since the id `since` can have."""
+    if since is None:
+        return 1
+    query: Any = Select(col(Searched.id)).where(col(Searched.request_id) >= since)
+    first = session.scalar(query.order_by(col(Searched.request_id)).limit(1))
+    return 1 if first is None else max(1, first - TEXTS_IN_FLIGHT)
+
+
+def _stretches(way: Way, lowest: int, high: int) -> Iterator[Stretch]:
+    """All texts with ids from `lowest` up to `high`; the newest stretch first."""
+    if way == "stretch" and high > lowest:
+        # Words that stand in many texts are found here, sooner than the index has sorted them.
+        yield Stretch(max(lowest, high - READ_AT_ONCE), high, "texts")
+        high -= READ_AT_ONCE
+    length = FIRST_STRETCH
+    while high > lowest:
+        if way == "words":
+            low, length = high - length, 2 * length
+        elif way == "stretch":
+            low = (high - 1) >> STRETCH_BITS << STRETCH_BITS
+        else:
+            low = high - READ_AT_ONCE
+        yield Stretch(max(lowest, low), high, way)
+        high = low
+
+
+def _further(session: Session, low: int) -> str | None:
+    """The lowest id of a request that surely has no text below the text `low`; None: not one."""
     around: Any = Select(func.max(Searched.request_id)).where(
         col(Searched.id) > low - TEXTS_IN_FLIGHT, col(Searched.id) <= low
     )
     last = session.scalar(around) or ""
     later: Any = Select(func.min(RequestRecord.id)).where(col(RequestRecord.id) > last)
-    return Matches([found for found in ids if found > last], session.scalar(later))
+    found: str | None = session.scalar(later)
+    return found

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ulid import ULID
 
 from appliance.domain import Timings
 from appliance.errors import InvalidRequest
-from appliance.ledger import find, search
+from appliance.ledger import charts, find, search, ways
 from appliance.ledger import words as indexed
 from appliance.ledger.filters import Selection, first_id
 from appliance.ledger.history import History
 from appliance.ledger.ids import new_id
 from appliance.ledger.mine import Mine
+from appliance.ledger.search_index import SERVER_INDEX
 from tests.ledger.support import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -142,11 +145,12 @@ async def test_what_is_deleted_is_not_found(ledger: Ledger, history: History) ->
 async def test_a_rare_match_far_back_is_reached_in_steps(
     ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "FIRST_LOOK", 5)
-    monkeypatch.setattr(find, "LONGEST_LOOK", 10)
+    monkeypatch.setattr(ways, "FIRST_LOOK", 5)
+    monkeypatch.setattr(find, "MOST_LOOKED_AT", 10)
     wanted = ledger.record(key_name="anna", asked={"model": "other"})
     for _ in range(30):
         ledger.record(key_name="anna")
+        ledger.record(key_name="ben", asked={"model": "other"})
 
     first = await history.page(Selection(key="anna", model="other"), limit=3)
     assert (first.rows, first.complete) == ((), False)
@@ -154,14 +158,44 @@ async def test_a_rare_match_far_back_is_reached_in_steps(
     assert await ids(history, key="anna", model="other") == [wanted]
 
 
-@pytest.mark.sqlite
-async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_nothing_out(
+async def test_words_of_few_requests_are_read_there_and_those_of_a_time_no_further(
     ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexed, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(find, "ENOUGH_SECONDS_FOR_WORDS", 0.0)
+    monkeypatch.setattr(ways, "FIRST_LOOK", 5)
     monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
+    monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
     for module in (indexed, search):
         monkeypatch.setattr(module, "TEXTS_IN_FLIGHT", 3)
+    wanted = ledger.record(key_name="anna", **asked("a Zebra, 100%"))
+    for _ in range(30):
+        middle = ledger.record(key_name="ben", **asked("a zebra 100x"))
+
+    page = await history.page(Selection(key="anna", words="zebra, 100%"), limit=3)
+    assert ([row.id for row in page.rows], page.complete) == ([wanted], True)
+    assert page.next_before is None
+    since = datetime.now(UTC)
+    await asyncio.sleep(0.002)  # ids tell milliseconds
+    newest = ledger.record(key_name="ben", **asked("nothing striped"))
+    page = await history.page(Selection(since=since, words="zebra"), limit=3)
+    assert (page.rows, page.complete, page.next_before) == ((), True, None)
+    assert middle < newest
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search stops after each stretch, and stretches are short."""
+    monkeypatch.setattr(find, "ENOUGH_SECONDS_FOR_WORDS", 0.0)
+    monkeypatch.setattr(indexed, "FIRST_STRETCH", 7)
+    monkeypatch.setattr(indexed, "READ_AT_ONCE", 7)
+    for module in (indexed, search):
+        monkeypatch.setattr(module, "TEXTS_IN_FLIGHT", 3)
+
+
+def record_zebras(ledger: Ledger) -> list[str]:
+    """Forty that are answered late, each amid another; on a server in two stretches of texts."""
+    if not ledger.database.is_sqlite:
+        ledger.sql(f"alter sequence searched_id_seq restart with {(1 << search.STRETCH_BITS) - 80}")
     wanted = []
     for number in range(40):
         # Two are under way at the same time, and the second is answered first.
@@ -171,13 +205,37 @@ async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_noth
         ledger.close_generation(quick, output="nothing")
         ledger.close_generation(slow, output=f"a zebra {number}.")
         wanted.append(first)
+    return wanted[::-1]
 
+
+async def assert_found_in_steps(history: History, wanted: list[str]) -> None:
     page = await history.page(Selection(words="zebra"), limit=30)
     assert page.next_before is not None
     assert not page.complete
-    assert await ids(history, words="zebra") == wanted[::-1]
-    assert await ids(history, words="zebra 7.") == [wanted[7]]
+    assert await ids(history, words="zebra") == wanted
+    assert await ids(history, words="zebra 7.") == [wanted[-8]]
+    assert await ids(history, words="eb") == wanted, "too short for the index"
     assert await ids(history, words="brazen zebra") == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_search_that_takes_long_goes_on_where_it_stopped_and_leaves_nothing_out(
+    ledger: Ledger, history: History
+) -> None:
+    wanted = record_zebras(ledger)
+    await assert_found_in_steps(history, wanted)
+
+
+@pytest.mark.postgresql
+@pytest.mark.usefixtures("impatient")
+async def test_a_server_without_the_index_is_searched_in_steps_too(empty: str) -> None:
+    ledger = Ledger(empty)
+    try:
+        ledger.sql(f"drop index {SERVER_INDEX}")
+        wanted = record_zebras(ledger)
+        await assert_found_in_steps(History(ledger.database, ledger.writer), wanted)
+    finally:
+        ledger.close()
 
 
 async def test_saved_views_and_ratings_are_each_persons_own(
@@ -213,3 +271,23 @@ async def test_charts_count_by_hour_and_key(ledger: Ledger, history: History) ->
     assert (found.whole.total_p50, found.whole.total_p95) == (200, 300)
     only = await history.charts(Selection(key="ben"), now - timedelta(hours=5), timedelta(hours=1))
     assert only.whole.requests == 1
+
+
+async def test_charts_of_too_much_begin_where_they_could_look(
+    ledger: Ledger, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = datetime.now(UTC)
+    for number in range(6):
+        moment = begun - timedelta(hours=12 - number)
+        old = str(ULID.from_datetime(moment))
+        key = ("anna", "ben")[number % 2]
+        ledger.record(key_name=key, request={"id": old, "created_at": moment})
+    monkeypatch.setattr(charts, "MOST_ROWS", 3)
+    since, hour = begun - timedelta(days=1), timedelta(hours=1)
+    found = await history.charts(Selection(since=since), since, hour)
+    assert (found.complete, found.whole.requests) == (False, 4)
+    assert begun - timedelta(hours=11) < found.slots[0][0] <= begun - timedelta(hours=10)
+    only = await history.charts(Selection(since=since, key="ben", owner="ben"), since, hour)
+    assert (only.complete, only.whole.requests) == (True, 3)
+    nothing = await history.charts(Selection(since=since, key="carla"), since, hour)
+    assert (nothing.complete, nothing.whole.requests) == (True, 0)

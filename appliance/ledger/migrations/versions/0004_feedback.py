@@ -72,7 +72,7 @@ def _create_searched() -> None:
         sa.Column("text", sa.Text(), nullable=False),
     )
     op.create_index("searched_by_request", "searched", ["request_id"])
-    from appliance.ledger.search import create_index, index_what_is_there
+    from appliance.ledger.search_index import create_index, index_what_is_there
 
     create_index(op.get_bind())
     index_what_is_there(op.get_bind())
