@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 
 from appliance.domain import Message, ReasoningDelta
 from appliance.errors import ContextExceeded, EngineUnavailable
@@ -297,19 +294,3 @@ async def test_a_message_can_be_fetched_as_it_was_written(
     assert answer.text == "**raw** <b>"
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.headers["x-content-type-options"] == "nosniff"
-
-
-async def test_a_question_that_cannot_be_kept_says_why_and_is_not_half_there(
-    site: Site, client: httpx2.AsyncClient
-) -> None:
-    full = OperationalError("INSERT", {}, Exception("database or disk is full"))
-
-    def commit(_connection: Any) -> None:
-        raise full
-
-    event.listen(site.database.engine, "commit", commit)
-    answer = await client.post("/chat", data={"prompt": "Hello"})
-    event.remove(site.database.engine, "commit", commit)
-    assert answer.status_code == 507
-    assert "This could not be saved: database or disk is full." in answer.text
-    assert list((await site.parts.conversations.list("owner")).rows) == []
