@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlmodel import Session
 
-from appliance.ledger.database import Database
+from appliance.ledger.database import Database, connection_lost
 
 T = TypeVar("T")
 
@@ -146,14 +146,17 @@ class Writer:
                 return jobs, False
         return jobs, True
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _commit(self, jobs: list[_Job], *, again: bool = False) -> None:
         if all(job.work is _nothing for job in jobs):
             self._succeed(jobs, [None] * len(jobs))
             return
         try:
             session = self._database.begin_writing()
         except Exception as error:
-            self._fail(jobs, error)
+            if connection_lost(error) and not again:
+                self._commit(jobs, again=True)
+            else:
+                self._fail(jobs, error)
             return
         try:
             with session:
@@ -164,13 +167,14 @@ class Writer:
         else:
             self._succeed(jobs, answers)
             return
-        if len(jobs) == 1:
+        if len(jobs) == 1 and (again or not connection_lost(failure)):
             self._fail(jobs, failure)
             return
+        # A server that was restarted has cut the connection, and what was written is undone.
         # Savepoints would not do: SQLite undoes the whole transaction when the disk is full,
         # so the innocent have to be run again in any case.
         for job in jobs:
-            self._commit([job])
+            self._commit([job], again=again or len(jobs) == 1)
 
     def _succeed(self, jobs: list[_Job], answers: list[Any]) -> None:
         if self.failing and any(job.future is None for job in jobs):
