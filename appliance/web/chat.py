@@ -6,6 +6,7 @@ opens the conversation again follows it from its beginning.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Annotated
 
@@ -38,6 +39,8 @@ from appliance.web.page import ASKING, Page, PageDep, PageRoute
 from appliance.web.streaming import stream
 
 MAX_PROMPT_CHARACTERS = 400_000
+# Another appliance on the same ledger looks several times a second what it is to stop.
+STOPPED_ELSEWHERE_SECONDS = 5.0
 router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 Prompt = Annotated[str, Form(max_length=MAX_PROMPT_CHARACTERS)]
 Flag = Annotated[bool, Form()]
@@ -146,9 +149,11 @@ async def ask(
 async def stop(page: PageDep, conversation_id: str) -> Response:
     """Stops whatever is being written in this conversation; what was said stays."""
     for message in (await _found(page, conversation_id)).messages:
-        if run := page.parts.runs.get(message.id, page.caller.name):
-            run.stop()
-            await run.ended()
+        if message.status == "streaming":
+            await page.parts.runs.stop(message.id, page.caller.name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOPPED_ELSEWHERE_SECONDS):
+                    await written_elsewhere(page, conversation_id, message.id)
     return _done(page, f"/chat/{conversation_id}")
 
 

@@ -4,4 +4,4 @@
 holds it equal to the newest file in `versions/`.
 """
 
-HEAD = "0011"
+HEAD = "0014"
