@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import platform
 
+from appliance.gateway.cache import AnswerCache
 from appliance.gateway.counters import Counters, redis_storage
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue, Queue
 from appliance.gateway.redis_contact import Contact, Counting, make_pool
 from appliance.gateway.redis_store import RedisStore
-from appliance.gateway.store import MemoryStore
+from appliance.gateway.store import AnswerStore, MemoryStore
 from appliance.gateway.tries import WrongKeys
 from appliance.settings import Settings
 
@@ -55,6 +56,13 @@ def make_store(settings: Settings, redis: Contact | None) -> MemoryStore | Redis
         scope = engine_scope(settings)
         return RedisStore(redis, scope=scope, seconds=seconds, max_bytes=most)
     return MemoryStore(seconds=seconds, max_bytes=most)
+
+
+def make_cache(settings: Settings, store: AnswerStore | None, house: str) -> AnswerCache | None:
+    """All fronts of this data folder know its owner by one name."""
+    if store is None:
+        return None
+    return AnswerCache(store, shared=settings.cache_shared, house=house)
 
 
 def engine_scope(settings: Settings) -> str:

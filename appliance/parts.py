@@ -16,16 +16,22 @@ from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.folder import front_name
-from appliance.gateway.cache import AnswerCache
 from appliance.gateway.elsewhere import Elsewhere
 from appliance.gateway.energy import Meter
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.identity import Caller
 from appliance.gateway.queue import Queue
 from appliance.gateway.redis_contact import Contact
-from appliance.gateway.store import AnswerStore, MemoryStore
+from appliance.gateway.store import MemoryStore
 from appliance.gateway.tries import WrongKeys
-from appliance.in_common import make_contact, make_limits, make_queue, make_store, make_tries
+from appliance.in_common import (
+    make_cache,
+    make_contact,
+    make_limits,
+    make_queue,
+    make_store,
+    make_tries,
+)
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
@@ -138,13 +144,6 @@ def make_parts(
         redis=redis,
         shared=shared,
     )
-
-
-def make_cache(settings: Settings, store: AnswerStore | None, house: str) -> AnswerCache | None:
-    """All fronts of this data folder know its owner by one name."""
-    if store is None:
-        return None
-    return AnswerCache(store, shared=settings.cache_shared, house=house)
 
 
 def _shared(database: Database, writer: Writer, front: str) -> Shared:

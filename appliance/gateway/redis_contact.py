@@ -75,6 +75,7 @@ class Contact:
         self._clock = clock
         self._away_until = 0.0
         self._is_away = False
+        self._on_the_way: set[asyncio.Task[object]] = set()
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
         """The answer; None while Redis is away."""
@@ -95,7 +96,16 @@ class Contact:
             return answer
         return await instead()
 
+    def tell(self, word: Callable[[], Awaitable[object]]) -> None:
+        """Asks in a task of its own: whoever is cancelled must not wait."""
+        task: asyncio.Task[object] = asyncio.create_task(self.ask(word))
+        self._on_the_way.add(task)
+        task.add_done_callback(self._on_the_way.discard)
+
     async def close(self) -> None:
+        """Once everything has been told that is on its way."""
+        if self._on_the_way:
+            await asyncio.wait(self._on_the_way)
         await close(self.pool)
 
     def _lost(self, error: Exception) -> None:

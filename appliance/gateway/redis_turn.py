@@ -35,7 +35,6 @@ class Turns:
         self._redis: Redis = Redis(connection_pool=contact.pool)
         self._renew = self._redis.register_script(RENEW)
         self._end = self._redis.register_script(END)
-        self._ending: set[asyncio.Task[object]] = set()
 
     @contextlib.asynccontextmanager
     async def looks(self, key: str) -> AsyncIterator[AsyncIterator[bool]]:
@@ -58,7 +57,9 @@ class Turns:
         finally:
             for task in keeping:
                 task.cancel()
-                self._give_back(name, token)
+                await asyncio.wait({task})
+            # Also where it was taken in the very moment in which we were cancelled.
+            self._contact.tell(lambda: self._end(keys=[name], args=[token]))
 
     async def _is_ours(self, name: str, token: str) -> bool:
         milliseconds = int(LEASE_SECONDS * 1000)
@@ -69,14 +70,7 @@ class Turns:
         return await self._contact.ask(take) is not False
 
     async def _keep(self, name: str, token: str) -> None:
-        words = [token, int(LEASE_SECONDS * 1000)]
+        words: list[str | int] = [token, int(LEASE_SECONDS * 1000)]
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             await self._contact.ask(lambda: self._renew(keys=[name], args=words))
-
-    def _give_back(self, name: str, token: str) -> None:
-        # In a task of its own: whoever is cancelled must not wait.
-        ending = self._contact.ask(lambda: self._end(keys=[name], args=[token]))
-        task: asyncio.Task[object] = asyncio.create_task(ending)
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)

@@ -6,7 +6,6 @@ opens the conversation again follows it from its beginning.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Annotated
 
@@ -33,14 +32,13 @@ from appliance.web.chat_views import (
     message_in,
     message_of,
     message_view,
+    stopped_elsewhere,
     written_elsewhere,
 )
 from appliance.web.page import ASKING, Page, PageDep, PageRoute
 from appliance.web.streaming import stream
 
 MAX_PROMPT_CHARACTERS = 400_000
-# Another appliance on the same ledger looks several times a second what it is to stop.
-STOPPED_ELSEWHERE_SECONDS = 5.0
 router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 Prompt = Annotated[str, Form(max_length=MAX_PROMPT_CHARACTERS)]
 Flag = Annotated[bool, Form()]
@@ -151,9 +149,7 @@ async def stop(page: PageDep, conversation_id: str) -> Response:
     for message in (await _found(page, conversation_id)).messages:
         if message.status == "streaming":
             await page.parts.runs.stop(message.id, page.caller.name)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOPPED_ELSEWHERE_SECONDS):
-                    await written_elsewhere(page, conversation_id, message.id)
+            await stopped_elsewhere(page, conversation_id, message.id)
     return _done(page, f"/chat/{conversation_id}")
 
 
