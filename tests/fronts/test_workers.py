@@ -266,7 +266,9 @@ def test_told_to_stop_all_of_them_finish_what_they_have_begun(three: House) -> N
             assert "data: [DONE]" in list(lines)
     assert three.running.process.wait(30) == 0
     assert not any(psutil.pid_exists(front.pid) for front in further)
-    assert not [line for line in three.log() if line["level"] in ("error", "critical")]
+    failures = [line for line in three.log() if line["level"] in ("error", "critical")]
+    # One of them was made to hang before.
+    assert {line["logger"] for line in failures} <= {"appliance.fronts.watchdog"}
     sql = "select count(*) from request where status is null"
     assert three.rows(sql) == [(0,)]
 
