@@ -18,6 +18,7 @@ from appliance.engine.status import Engine
 from appliance.fit.plan import Plan
 from appliance.folder import DataFolder
 from appliance.gateway.elsewhere import Elsewhere
+from appliance.gateway.energy import EnergyMeter, card_counter
 from appliance.gateway.http import Recording
 from appliance.lan.network import Network
 from appliance.ledger.history import History
@@ -30,7 +31,7 @@ from appliance.web.error_pages import http_error_page
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
 Watcher = Callable[[Engine], Awaitable[None]]
-Beside = Callable[[Parts], AbstractAsyncContextManager[None]]
+Beside = Callable[[Parts, EnergyMeter], AbstractAsyncContextManager[None]]
 
 
 def create_app(
@@ -40,7 +41,7 @@ def create_app(
     engine: Engine,
     watchers: Sequence[Watcher] = (),
     network: Network | None = None,
-    beside: Beside = lambda _: contextlib.nullcontext(),
+    beside: Beside = lambda _parts, _energy: contextlib.nullcontext(),
 ) -> Recording:
     """The whole appliance as an ASGI app. `watchers` follow the engine while the app runs;
     `network` knows where it is reached. `beside` is entered while the app runs and left before its
@@ -49,15 +50,14 @@ def create_app(
     The folder is open; the database is brought to the newest schema here. The engine is started
     and stopped with the app; it may already run.
     """
-    # The card's energy is shared by whoever ran meanwhile, and that other fronts do not tell.
-    card = plan.gpu.uuid if plan.gpu and settings.workers == 1 else None
-    parts = make_parts(settings, engine, places=plan.max_concurrency, card=card)
+    energy = EnergyMeter(card_counter(plan.gpu.uuid) if plan.gpu else None)
+    parts = make_parts(settings, engine, places=plan.max_concurrency, energy=energy)
     parts.database.migrate(copies=settings.data_dir, copying=not settings.no_update_copy)
     app = FastAPI(
         title="Appliance",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=partial(_lifespan, parts, settings, watchers, beside),
+        lifespan=partial(_lifespan, parts, settings, watchers, partial(beside, parts, energy)),
         docs_url=None,
         redoc_url=None,
     )
@@ -86,7 +86,7 @@ async def _lifespan(
     parts: Parts,
     settings: Settings,
     watchers: Sequence[Watcher],
-    beside: Beside,
+    beside: Callable[[], AbstractAsyncContextManager[None]],
     app: FastAPI,
 ) -> AsyncIterator[None]:
     parts.recorder.mark_interrupted()
@@ -96,9 +96,10 @@ async def _lifespan(
         if parts.shared is not None:
             tasks.append(asyncio.create_task(parts.shared.fronts.run()))
             tasks.append(asyncio.create_task(parts.shared.signing.run()))
+            tasks.append(asyncio.create_task(parts.runs.heed()))
         await parts.engine.start()
         try:
-            async with beside(parts):
+            async with beside():
                 yield
         finally:
             await parts.runs.close()

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from typing import TYPE_CHECKING
 
+from appliance.gateway.cache import AnswerCache
+from appliance.gateway.counters import Counters, redis_storage
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.queue import FairQueue, Queue
-from appliance.gateway.redis_store import RedisStore, make_pool
-from appliance.gateway.store import MemoryStore
+from appliance.gateway.redis_contact import Contact, Counting, make_pool
+from appliance.gateway.redis_store import RedisStore
+from appliance.gateway.store import AnswerStore, MemoryStore
+from appliance.gateway.tries import WrongKeys
 from appliance.settings import Settings
 
-if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool
+WITHOUT = "answers are computed each time, and this front counts by itself"
+
+
+def make_contact(settings: Settings) -> Contact | None:
+    """For everything but the queue, which must not wait behind it."""
+    if settings.redis_url is None:
+        return None
+    return Contact(make_pool(settings.redis_url), WITHOUT)
 
 
 def make_queue(settings: Settings, slots: int) -> Queue:
@@ -26,16 +35,20 @@ def make_queue(settings: Settings, slots: int) -> Queue:
     return SharedQueue(pool, scope=scope, slots=slots, limit=limit, per_key=per_key)
 
 
-def make_limits(settings: Settings, redis: ConnectionPool | None) -> RateLimits:
-    if redis is None or settings.redis_url is None:
+def make_limits(settings: Settings, redis: Contact | None) -> RateLimits:
+    if redis is None:
         return RateLimits(settings.rate_limit)
     from appliance.gateway.redis_holdings import SharedHoldings
 
-    holdings = SharedHoldings(redis)
-    return RateLimits(settings.rate_limit, settings.redis_url, pool=redis, holdings=holdings)
+    counting = Counting(Counters(), Counters(redis_storage(redis.pool)), redis)
+    return RateLimits(settings.rate_limit, counting, SharedHoldings(redis))
 
 
-def make_store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore | RedisStore | None:
+def make_tries(redis: Contact | None) -> WrongKeys:
+    return WrongKeys() if redis is None else WrongKeys(redis_storage(redis.pool), redis)
+
+
+def make_store(settings: Settings, redis: Contact | None) -> MemoryStore | RedisStore | None:
     if not settings.cache_minutes:
         return None
     seconds, most = settings.cache_minutes * 60, settings.cache_mb * 1_000_000
@@ -43,6 +56,13 @@ def make_store(settings: Settings, redis: ConnectionPool | None) -> MemoryStore 
         scope = engine_scope(settings)
         return RedisStore(redis, scope=scope, seconds=seconds, max_bytes=most)
     return MemoryStore(seconds=seconds, max_bytes=most)
+
+
+def make_cache(settings: Settings, store: AnswerStore | None, house: str) -> AnswerCache | None:
+    """All fronts of this data folder know its owner by one name."""
+    if store is None:
+        return None
+    return AnswerCache(store, shared=settings.cache_shared, house=house)
 
 
 def engine_scope(settings: Settings) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import httpx2
 from fastapi import Request
@@ -17,17 +16,22 @@ from appliance.engine.status import Engine
 from appliance.fit.catalogue import load_catalogue
 from appliance.fit.plan import Plan
 from appliance.folder import front_name
-from appliance.gateway.cache import AnswerCache
-from appliance.gateway.counters import MEMORY, make_storage
 from appliance.gateway.elsewhere import Elsewhere
-from appliance.gateway.energy import EnergyMeter, card_counter
+from appliance.gateway.energy import Meter
 from appliance.gateway.gateway import Gateway
 from appliance.gateway.identity import Caller
 from appliance.gateway.queue import Queue
-from appliance.gateway.redis_store import make_pool
+from appliance.gateway.redis_contact import Contact
 from appliance.gateway.store import MemoryStore
 from appliance.gateway.tries import WrongKeys
-from appliance.in_common import make_limits, make_queue, make_store
+from appliance.in_common import (
+    make_cache,
+    make_contact,
+    make_limits,
+    make_queue,
+    make_store,
+    make_tries,
+)
 from appliance.ledger.assistants import Assistants
 from appliance.ledger.attachments import Attachments
 from appliance.ledger.conversations import Conversations
@@ -41,6 +45,7 @@ from appliance.ledger.mine import Mine
 from appliance.ledger.queries import Queries
 from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
+from appliance.ledger.stops import Stops
 from appliance.ledger.writer import Writer
 from appliance.monitor import Monitor, make_traces
 from appliance.observability.metrics import Metrics
@@ -49,9 +54,6 @@ from appliance.signing_shared import SharedSecrets
 from appliance.web.frame import Logged
 from appliance.web.parts import WebParts
 from appliance.web.runs import Runs
-
-if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Parts:
     runs: Runs
     monitor: Monitor
     tries: WrongKeys
-    redis: ConnectionPool | None
+    redis: Contact | None
     shared: Shared | None
 
 
@@ -79,6 +81,7 @@ class Shared:
 
     fronts: Fronts
     signing: SharedSecrets
+    stops: Stops
 
 
 def make_parts(
@@ -86,11 +89,11 @@ def make_parts(
     engine: Engine,
     *,
     places: int,
-    card: str | None = None,
+    energy: Meter | None = None,
     metrics: Metrics | None = None,
 ) -> Parts:
-    """`places` at the engine until it says how many it has; `card` is the UUID of the one whose
-    energy is measured; `metrics` are told of every request, new ones where none are given.
+    """`places` at the engine until it says how many it has; `energy` measures what answers cost;
+    `metrics` are told of every request, new ones where none are given.
 
     The database is not touched: the first front migrates it.
     """
@@ -100,7 +103,7 @@ def make_parts(
     recorder = Recorder(writer, front)
     http = http_client()
     queue = make_queue(settings, max(1, places))
-    redis = make_pool(settings.redis_url) if settings.redis_url else None
+    redis = make_contact(settings)
     store = make_store(settings, redis)
     monitor = Monitor(
         engine=engine,
@@ -119,12 +122,13 @@ def make_parts(
         queue=queue,
         log=recorder,
         log_content=settings.log_content,
-        cache=None if store is None else AnswerCache(store, shared=settings.cache_shared),
+        cache=make_cache(settings, store, front),
         watch=monitor.generation,
-        energy=EnergyMeter(card_counter(card) if card else None),
+        energy=energy,
     )
     keys = KeyStore(database, writer)
-    runs = Runs(gateway, engine)
+    shared = None if database.is_sqlite else _shared(database, writer, front)
+    runs = Runs(gateway, engine, None if shared is None else shared.stops)
     return Parts(
         database=database,
         writer=writer,
@@ -136,14 +140,14 @@ def make_parts(
         gateway=gateway,
         runs=runs,
         monitor=monitor,
-        tries=WrongKeys(make_storage(settings.redis_url or MEMORY, redis)),
+        tries=make_tries(redis),
         redis=redis,
-        shared=None if database.is_sqlite else _shared(database, writer, front),
+        shared=shared,
     )
 
 
 def _shared(database: Database, writer: Writer, front: str) -> Shared:
-    return Shared(Fronts(writer, front), SharedSecrets(database, writer))
+    return Shared(Fronts(writer, front), SharedSecrets(database, writer), Stops(database, writer))
 
 
 def web_parts(

@@ -79,9 +79,7 @@ async def in_service(parts: Parts) -> AsyncIterator[None]:
         await parts.monitor.close()
         await parts.http.aclose()
         if parts.redis is not None:
-            from appliance.gateway import redis_contact
-
-            await redis_contact.close(parts.redis)
+            await parts.redis.close()
         parts.writer.close()
         parts.database.close()
 

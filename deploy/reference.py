@@ -1,4 +1,4 @@
-"""Prints the reference parts of the documentation from the code: settings and routes.
+"""Prints the reference parts of the documentation from the code: settings, routes and metrics.
 
     python deploy/reference.py            check docs/; exit status 1 when they differ
     python deploy/reference.py --write    write them
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import Metric
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -26,6 +27,10 @@ from appliance.fit.plan import Wish, plan  # noqa: E402
 from appliance.fit.probe import probe  # noqa: E402
 from appliance.flags import flag_of, variable_of  # noqa: E402
 from appliance.folder import DataFolder  # noqa: E402
+from appliance.observability.exposition import Exposition  # noqa: E402
+from appliance.observability.gpu import GpuReading, Gpus  # noqa: E402
+from appliance.observability.metrics import Metrics  # noqa: E402
+from appliance.observability.readings import EngineReading, LedgerReading, Readings  # noqa: E402
 from appliance.settings import Settings, load_settings  # noqa: E402
 
 BEGIN, END = "<!-- generated: do not edit -->", "<!-- end of generated -->"
@@ -50,7 +55,19 @@ def routes_table() -> str:
     return "\n".join(lines)
 
 
-GENERATED = {"docs/settings.md": settings_table, "docs/api.md": routes_table}
+def metrics_table() -> str:
+    lines = ["| metric | type | meaning |", "|---|---|---|"]
+    for family in measured():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        lines.append(f"| `{name}` | {family.type} | {family.documentation} |")
+    return "\n".join(lines)
+
+
+GENERATED = {
+    "docs/settings.md": settings_table,
+    "docs/api.md": routes_table,
+    "docs/metrics.md": metrics_table,
+}
 
 
 def regenerated(file: Path, table: str) -> str:
@@ -74,6 +91,47 @@ def main(write: bool) -> int:
     for name in stale:
         print(f"{name}: {'written' if write else 'is not what the code says'}")
     return 1 if stale and not write else 0
+
+
+def measured() -> list[Metric]:
+    """Every family that an appliance may tell: with a card, a cache, a collector and an engine."""
+    card = GpuReading(
+        index=0,
+        name="card",
+        utilization=0.0,
+        memory_used=0.0,
+        memory_total=0.0,
+        power=0.0,
+        temperature=0.0,
+        energy=0.0,
+    )
+    engine = EngineReading(
+        phase="ready",
+        answers=True,
+        restarts=0,
+        model="model",
+        kv_usage=0.0,
+        load_seconds=0.0,
+        context_tokens=0,
+        kv_tokens=0,
+    )
+    readings = Readings(
+        version="",
+        queue_running=0,
+        queue_waiting=0,
+        queue_places=0,
+        cache_entries=0,
+        cache_bytes=0,
+        engine=engine,
+        ledger=LedgerReading(),
+        fronts=1,
+        data_dir=ROOT,
+        spans_sent=0,
+        spans_lost=0,
+    )
+    gpus = Gpus()
+    gpus.read = lambda: (card,)  # type: ignore[method-assign]
+    return sorted(Exposition(Metrics(), gpus).families(readings), key=lambda one: one.name)
 
 
 def _plain(default: object) -> str:

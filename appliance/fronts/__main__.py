@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import os
 import socket
@@ -15,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import anyio
 import uvicorn
@@ -23,6 +24,7 @@ import uvicorn
 from appliance.entrance import Tls
 from appliance.fronts.app import create_front
 from appliance.fronts.lent import LentEngine
+from appliance.fronts.lent_meter import LentMeter
 from appliance.fronts.lines import ORDER, Order, Tell, read, written
 from appliance.lan.tls import GivenCertificate, context_for, keep_fresh
 from appliance.observability.logs import set_up_logging
@@ -36,21 +38,22 @@ def main() -> None:
     voice = _claim_stdout()
     order = ORDER.validate_json(sys.stdin.buffer.readline())
     set_up_logging(order.settings.log_format, front=order.number)
+    # Should it be ended because it hangs, the log says where.
+    faulthandler.enable()
     anyio.run(_serve, order, voice, backend_options={"use_uvloop": True})
     os._exit(0)  # the life line's thread waits in a read that nothing interrupts
 
 
 async def _serve(order: Order, voice: BinaryIO) -> None:
     tell = await _teller(voice)
-    engine = LentEngine(tell)
+    engine, meter = LentEngine(tell), LentMeter()
     tls = _tls(order)
-    config = config_for(
-        create_front(order, engine, tell), order.settings, None if tls is None else tls.context
-    )
+    app = create_front(order, engine, meter, tell)
+    config = config_for(app, order.settings, None if tls is None else tls.context)
     server = FurtherFront(config, tell)
     loop = asyncio.get_running_loop()
     lifeline = Lifeline(
-        lambda line: loop.call_soon_threadsafe(engine.hear, read(line)),
+        lambda line: loop.call_soon_threadsafe(_hear, engine, meter, read(line)),
         server.leave,
         order.settings.drain_seconds + END_SECONDS,
     )
@@ -60,6 +63,14 @@ async def _serve(order: Order, voice: BinaryIO) -> None:
     await server.serve(sockets=[socket.socket(fileno=order.listener)])
     if fresh is not None:
         fresh.cancel()
+
+
+def _hear(engine: LentEngine, meter: LentMeter, words: dict[str, Any]) -> None:
+    """A line of the first front's."""
+    if "energy" in words:
+        meter.hear(*words["energy"])
+    else:
+        engine.hear(words)
 
 
 class FurtherFront(uvicorn.Server):

@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.api import errors
 from appliance.engine.status import Engine
-from appliance.fronts.lines import Order, Tell
+from appliance.fronts.lines import BEAT_SECONDS, Order, Tell
 from appliance.fronts.relay import Relay
+from appliance.gateway.energy import Meter
 from appliance.gateway.http import identify
 from appliance.gateway.identity import Caller, Identity
 from appliance.ledger.recorder import Recorder
@@ -28,13 +29,12 @@ from appliance.parts import Parts, make_parts
 from appliance.service import in_service, recorded, serve_api
 from appliance.web.session import SESSION_COOKIE
 
-LEDGER_EVERY_SECONDS = 1.0
 
-
-def create_front(order: Order, engine: Engine, tell: Tell) -> ASGIApp:
+def create_front(order: Order, engine: Engine, energy: Meter, tell: Tell) -> ASGIApp:
     """The ASGI app of one further front."""
     settings = order.settings
-    parts = make_parts(settings, engine, places=order.places, metrics=ToldMetrics(tell))
+    metrics = ToldMetrics(tell)
+    parts = make_parts(settings, engine, places=order.places, energy=energy, metrics=metrics)
     relay = Relay(order.channel, order.secret)
     identity = Identity(parts.keys, require_key=settings.require_key, tries=parts.tries)
 
@@ -101,7 +101,7 @@ class ToldRecorder(Recorder):
 @contextlib.asynccontextmanager
 async def _lifespan(parts: Parts, relay: Relay, tell: Tell, app: FastAPI) -> AsyncIterator[None]:
     async with in_service(parts):
-        telling = asyncio.create_task(_tell_ledger(parts.writer, tell))
+        telling = asyncio.create_task(_beat(parts.writer, tell))
         try:
             yield
         finally:
@@ -110,13 +110,15 @@ async def _lifespan(parts: Parts, relay: Relay, tell: Tell, app: FastAPI) -> Asy
             await relay.close()
 
 
-async def _tell_ledger(writer: Writer, tell: Tell) -> None:
+async def _beat(writer: Writer, tell: Tell) -> None:
+    """Says that the event loop turns, and what has become of the ledger."""
     told = LedgerReading()
     while True:
+        tell(beat=True)
         if (now := read_ledger(writer)) != told:
             tell(ledger=now)
             told = now
-        await asyncio.sleep(LEDGER_EVERY_SECONDS)
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 def _has_session(scope: Scope) -> bool:

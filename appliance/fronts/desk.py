@@ -10,6 +10,7 @@ from dataclasses import asdict
 from appliance.engine.status import Engine, EngineStatus
 from appliance.errors import ApplianceError
 from appliance.fronts.lines import GENERATION, LEDGER, REQUEST, Tell, read, shown
+from appliance.gateway.energy import EnergyMeter
 from appliance.monitor import Monitor
 
 logger = logging.getLogger(__name__)
@@ -20,12 +21,15 @@ REMEMBERED = 500
 class Desk:
     """For one life of the other process."""
 
-    def __init__(self, engine: Engine, monitor: Monitor, tell: Tell) -> None:
+    def __init__(self, engine: Engine, monitor: Monitor, energy: EnergyMeter, tell: Tell) -> None:
+        self.heard = 0
         self._opened: set[str] = set()
         self._closed = deque[str](maxlen=REMEMBERED)
         self._engine = engine
         self._monitor = monitor
+        self._energy = energy
         self._tell = tell
+        energy.listeners.add(self._tell_energy)
         self._told: EngineStatus | None = None
         self._leases: dict[int, asyncio.Task[None]] = {}
         self._seen = monitor.another_front()
@@ -35,6 +39,10 @@ class Desk:
         """The requests whose rows the other may not have closed, should it be gone now."""
         return [*self._opened, *self._closed]
 
+    @property
+    def serves(self) -> bool:
+        return self._seen.serves
+
     async def tell_status(self) -> None:
         """Now, and after every change, until cancelled."""
         async for _ in self._engine.changes():
@@ -42,6 +50,7 @@ class Desk:
 
     def take(self, line: bytes) -> None:
         """A line of the other's."""
+        self.heard += 1
         match read(line):
             case {"lease": int(number)}:
                 self._leases[number] = asyncio.create_task(self._lend(number))
@@ -64,6 +73,7 @@ class Desk:
 
     async def close(self) -> None:
         """The other process is gone, and with it whatever it had under way."""
+        self._energy.listeners.discard(self._tell_energy)
         leases = list(self._leases.values())
         for lease in leases:
             lease.cancel()
@@ -75,7 +85,11 @@ class Desk:
         try:
             async with self._engine.lease() as endpoint:
                 self._answer(number, asdict(endpoint))
-                await asyncio.Event().wait()
+                mark = self._energy.begin()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._energy.end(mark)
         except Exception as error:
             if not isinstance(error, ApplianceError):
                 logger.exception("The engine could not be lent")
@@ -84,6 +98,9 @@ class Desk:
     def _answer(self, number: int, endpoint: dict[str, object] | None) -> None:
         self._tell_status()
         self._tell(lease=number, endpoint=endpoint)
+
+    def _tell_energy(self, joules: float, watts: float) -> None:
+        self._tell(energy=(joules, watts))
 
     def _tell_status(self) -> None:
         """What is noted without waking anybody comes along with the next answer."""

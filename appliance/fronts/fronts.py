@@ -12,6 +12,8 @@ from appliance.engine.lives import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, S
 from appliance.fronts.desk import Desk
 from appliance.fronts.lines import Order
 from appliance.fronts.process import FrontProcess
+from appliance.fronts.watchdog import end_if_it_hangs
+from appliance.gateway.energy import EnergyMeter
 from appliance.parts import Parts
 
 logger = logging.getLogger(__name__)
@@ -31,14 +33,15 @@ class Fronts:
         self._order = order
         self._drain_seconds = drain_seconds
         self._parts: Parts | None = None
+        self._energy = EnergyMeter()
         self._processes: set[FrontProcess] = set()
         self._keeping: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
     @asynccontextmanager
-    async def beside(self, parts: Parts) -> AsyncIterator[None]:
+    async def beside(self, parts: Parts, energy: EnergyMeter) -> AsyncIterator[None]:
         """The parts that they need of the first front live at least as long as the block."""
-        self._parts = parts
+        self._parts, self._energy = parts, energy
         try:
             yield
         finally:
@@ -89,7 +92,7 @@ class Fronts:
         if self._stopping.is_set():
             process.hang_up()
         try:
-            await self._serve(process)
+            await self._serve(number, process)
             return f"exit status {await process.ended()}"
         except Exception as error:
             # A mistake of ours must not leave a front without anybody who listens to it.
@@ -99,16 +102,20 @@ class Fronts:
         finally:
             self._processes.discard(process)
 
-    async def _serve(self, process: FrontProcess) -> None:
+    async def _serve(self, number: int, process: FrontProcess) -> None:
         """Until it says nothing more, which is its end."""
         parts = self._parts
         assert parts is not None, "they are started inside of `beside`"  # noqa: S101
-        desk = Desk(parts.engine, parts.monitor, process.tell)
-        telling = asyncio.create_task(desk.tell_status())
+        desk = Desk(parts.engine, parts.monitor, self._energy, process.tell)
+        beside = [
+            asyncio.create_task(desk.tell_status()),
+            asyncio.create_task(end_if_it_hangs(number, process, desk)),
+        ]
         try:
             async for line in process.lines():
                 desk.take(line)
         finally:
-            telling.cancel()
+            for task in beside:
+                task.cancel()
             await desk.close()
             parts.recorder.mark_cut_off(desk.may_be_open)

@@ -6,10 +6,12 @@ The first front writes to the other's standard input, which is its life line too
     {"engine": {…EngineStatus…}}                  now, and after every change
     {"lease": 7, "endpoint": {…Endpoint…}}        the engine is held for an answer
     {"lease": 7, "endpoint": null}                it cannot be had, for the reason in its status
+    {"energy": [12.5, 60.0]}                      joules for each who runs so far, watts for each
 
 The other writes to its standard output:
 
     {"serving": true}                             it answers from now on
+    {"beat": true}                                every second: its event loop turns
     {"lease": 7}, {"release": 7}                  an answer begins and ends
     {"opened": "01J…"}, {"closed": "01J…"}        a request's row
     {"request": {…RequestSeen…}}                  to be counted
@@ -32,6 +34,7 @@ from appliance.observability.readings import LedgerReading
 from appliance.observability.seen import GenerationSeen, RequestSeen
 from appliance.settings import Settings
 
+BEAT_SECONDS = 1.0
 # A request's sampling may be long: a stop string is what its client likes.
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
 

@@ -9,7 +9,7 @@ from appliance.engine.config import EngineFacts
 from appliance.engine.status import Engine
 from appliance.gateway.account import written_input
 from appliance.gateway.asked import Asked
-from appliance.gateway.energy import EnergyMeter
+from appliance.gateway.energy import Meter
 from appliance.gateway.terms import parameters, written_form, written_tools
 from appliance.gateway.work import Placed
 from appliance.ledger.recorder import Recorder
@@ -22,7 +22,7 @@ BYTES_PER_TOKEN = 4
 class Bookkeeping:
     """Tells the recorder of each generation what is known of it. Stateless but for its parts."""
 
-    def __init__(self, log: Recorder, engine: Engine, energy: EnergyMeter) -> None:
+    def __init__(self, log: Recorder, engine: Engine, energy: Meter) -> None:
         self._log = log
         self._engine = engine
         self._energy = energy

@@ -63,18 +63,24 @@ class AnswerCache:
     """Answers from `store`, or from work under way, or from new work. One event loop's."""
 
     def __init__(
-        self, store: AnswerStore, clock: Callable[[], float] = time.time, *, shared: bool = False
+        self,
+        store: AnswerStore,
+        clock: Callable[[], float] = time.time,
+        *,
+        shared: bool = False,
+        house: str | None = None,
     ) -> None:
-        """`shared`: whoever asks the same is answered the same, whoever asked it first."""
+        """`shared`: whoever asks the same is answered the same, whoever asked it first. `house`
+        names the appliance, the same for all its fronts; one that nobody else has by default."""
         self._shared = shared
         self._store = store
         self._clock = clock
         self._flights: dict[str, _Shared] = {}
         # Two appliances on one store may each have an "owner", who are not the same person.
-        self._house = new_id()
+        self._house = house or new_id()
 
     def name_of(self, caller: Caller) -> str:
-        """A key's id, which no other key ever has; for anybody else a name in this process."""
+        """A key's id, which no other key ever has; for anybody else a name in this house."""
         if self._shared:
             return EVERYBODY
         return caller.key_id or f"{self._house} {caller.name}"
@@ -95,7 +101,8 @@ class AnswerCache:
             flight = self._take_off(key, request_id, compute)
         async with aclosing(flight.follow()) as events:
             async for event in events:
-                if isinstance(event, Begun) and flight.request_id != request_id:
+                follows = flight.request_id != request_id
+                if follows and isinstance(event, Begun) and event.cached_from is None:
                     event = replace(event, cached_from=flight.request_id, cache_age=0.0)
                 yield event
 
@@ -111,39 +118,52 @@ class AnswerCache:
 
     def _take_off(self, key: str, request_id: str, compute: Compute) -> _Shared:
         flight = self._flights[key] = _Shared(request_id)
-        flight.start(self._keeping(key, flight, compute()))
+        flight.start(self._once(key, flight, compute))
         return flight
+
+    async def _once(
+        self, key: str, flight: _Shared, compute: Compute
+    ) -> AsyncGenerator[WorkEvent, None]:
+        """As soon as nobody else computes it: what was said there, or new work."""
+        try:
+            async with self._store.first(key) as kept:
+                if kept is not None:
+                    for event in self._again(kept):
+                        yield event
+                    return
+                async with aclosing(self._keeping(key, flight, compute())) as events:
+                    async for event in events:
+                        yield event
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
 
     async def _keeping(
         self, key: str, flight: _Shared, source: AsyncGenerator[WorkEvent, None]
     ) -> AsyncGenerator[WorkEvent, None]:
         """`source`, and what it said kept before its last word is out."""
         model, said = "", list[Delta | ChoiceFinished]()
-        try:
-            async with aclosing(source):
-                async for event in source:
-                    match event:
-                        case Placed():
-                            pass
-                        case Begun():
-                            model = event.model
-                        case Completed(finish_reason, usage):
-                            if self._flights.get(key) is flight:
-                                answer = KeptAnswer(
-                                    request_id=flight.request_id,
-                                    model=model,
-                                    made_at=self._clock(),
-                                    events=merged(said),
-                                    finish_reason=finish_reason,
-                                    usage=usage,
-                                )
-                                await self._store.put(key, answer)
-                        case _:
-                            said.append(event)
-                    yield event
-        finally:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+        async with aclosing(source):
+            async for event in source:
+                match event:
+                    case Placed():
+                        pass
+                    case Begun():
+                        model = event.model
+                    case Completed(finish_reason, usage):
+                        if self._flights.get(key) is flight:
+                            answer = KeptAnswer(
+                                request_id=flight.request_id,
+                                model=model,
+                                made_at=self._clock(),
+                                events=merged(said),
+                                finish_reason=finish_reason,
+                                usage=usage,
+                            )
+                            await self._store.put(key, answer)
+                    case _:
+                        said.append(event)
+                yield event
 
 
 def merged(events: list[Delta | ChoiceFinished]) -> tuple[Delta | ChoiceFinished, ...]:

@@ -1,4 +1,4 @@
-"""Counting requests and tokens over time, in memory or wherever a storage address says.
+"""Counting requests and tokens over time, in memory or in Redis.
 
 Requests are the `limits` library's (the one slowapi stands on). Tokens are counted afterwards and
 may go beyond a limit, which its strategies do not allow, so they have a window of their own on the
@@ -16,47 +16,25 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from appliance.errors import SetupError
-
-MEMORY = "memory://"
 read_rate: Callable[[str], RateLimitItem] = lru_cache(maxsize=1024)(parse)
 
 
-def make_storage(address: str, pool: Any = None) -> Any:
-    """A storage of `limits` by its address, such as `memory://` or `redis://host:6379`.
+def redis_storage(pool: Any) -> Any:
+    """A storage of `limits` in the Redis that these connections lead to."""
+    from limits.aio.storage import RedisStorage
 
-    `pool` are Redis' connections, where others use them too.
-
-    Raises SetupError for an address that it does not know, or whose library is not installed.
-    """
-    if address == MEMORY:
-        return MemoryStorage()
-    from limits.errors import ConfigurationError
-    from limits.storage import storage_from_string
-
-    name = address if address.startswith("async+") else f"async+{address}"
-    # Otherwise it takes a client that is one package more.
-    options = {"implementation": "redispy"} if "redis" in address.partition(":")[0] else {}
-    if pool is not None:
-        options["connection_pool"] = pool
-    try:
-        return storage_from_string(name, wrap_exceptions=True, **options)
-    except (ConfigurationError, ImportError) as error:
-        raise SetupError(
-            "Limits cannot be kept at %(address)s: %(error)s. Write memory://, or "
-            "redis://HOST:PORT and install the package redis.",
-            address=address.rpartition("@")[2],  # without its password
-            error=error,
-        ) from None
+    # Its own default is a client that is one package more. The address is that of the pool.
+    return RedisStorage("async+redis://", implementation="redispy", connection_pool=pool)
 
 
 class Counters:
-    """Requests and tokens by whom they are counted as. `clock` counts seconds since 1970."""
+    """Requests and tokens by whom they are counted as. `storage` is one of `limits`, memory of its
+    own by default; `clock` counts seconds since 1970."""
 
-    def __init__(self, storage: Any, clock: Callable[[], float] = time.time) -> None:
-        self._storage = storage
+    def __init__(self, storage: Any = None, clock: Callable[[], float] = time.time) -> None:
+        self._storage = storage or MemoryStorage()
         self._clock = clock
-        self._requests = MovingWindowRateLimiter(storage)
+        self._requests = MovingWindowRateLimiter(self._storage)
 
     async def hit(self, rate: str, whose: str) -> bool:
         """Count a request; False, and not counted, when it is one too many."""

@@ -10,9 +10,23 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 READ_EVERY_SECONDS = 0.1
 ReadJoules = Callable[[], float | None]
+Listener = Callable[[float, float], None]
+
+
+class Meter(Protocol):
+    """Measures shares."""
+
+    def begin(self) -> float:
+        """Somebody begins to run. Returns the mark that `end` wants."""
+        ...
+
+    def end(self, mark: float) -> float | None:
+        """Its share in joules; None where the driver does not tell, or has not yet."""
+        ...
 
 
 class EnergyMeter:
@@ -35,9 +49,11 @@ class EnergyMeter:
         self._settled_at = 0.0
         self._last: tuple[float, float] | None = None
         self._reading: asyncio.Task[None] | None = None
+        self.listeners: set[Listener] = set()
+        """Told after each reading, and when nobody runs any more: the joules that one who has
+        always run would have by now, and the watts that each has from here on."""
 
     def begin(self) -> float:
-        """Somebody begins to run. Returns the mark that `end` wants."""
         self._settle()
         self._running += 1
         if self._read is not None and (self._reading is None or self._reading.done()):
@@ -45,9 +61,10 @@ class EnergyMeter:
         return self._each
 
     def end(self, mark: float) -> float | None:
-        """Its share in joules; None where the driver does not tell, or has not yet."""
         self._settle()
         self._running -= 1
+        if not self._running:
+            self._tell()
         return None if self._watts is None else max(0.0, self._each - mark)
 
     def take(self, joules: float) -> None:
@@ -60,6 +77,13 @@ class EnergyMeter:
                 self._each += (used - self._assumed) / self._running
             self._watts = used / (now - self._last[0])
         self._last, self._assumed = (now, joules), 0.0
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._watts is not None:
+            watts = self._watts / self._running if self._running else 0.0
+            for listener in self.listeners:
+                listener(self._each, watts)
 
     def _settle(self) -> None:
         """What has been used since the last look, as far as one knows, for each who ran."""

@@ -30,7 +30,7 @@ from appliance.gateway.bookkeeping import Bookkeeping
 from appliance.gateway.cache import AnswerCache, cache_key
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
-from appliance.gateway.energy import EnergyMeter
+from appliance.gateway.energy import EnergyMeter, Meter
 from appliance.gateway.hall import Place
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.permissions import shortened
@@ -60,7 +60,7 @@ class Gateway:
         log_content: Literal["full", "metadata"] = "full",
         cache: AnswerCache | None = None,
         watch: Callable[[GenerationSeen], None] | None = None,
-        energy: EnergyMeter | None = None,
+        energy: Meter | None = None,
     ) -> None:
         self._engine = engine
         self._client = client

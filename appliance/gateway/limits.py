@@ -7,27 +7,18 @@ and APIs meet.
 from __future__ import annotations
 
 import contextlib
-import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from limits.errors import StorageError
 
 from appliance.errors import InvalidRequest, RateLimited
 from appliance.gateway.allowance import Allowance
 from appliance.gateway.caller import Caller
-from appliance.gateway.counters import MEMORY, Counters, make_storage, read_rate
+from appliance.gateway.counters import Counters, read_rate
 from appliance.gateway.holdings import Holding, Holdings
+from appliance.gateway.redis_contact import Counting
 
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 MINUTE, DAY = 60, 86_400
 PARALLEL_RETRY_SECONDS = 2.0
-COMPLAIN_EVERY_SECONDS = 60.0
-AWAY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -41,32 +32,26 @@ class Reservation:
 class RateLimits:
     """Counts each key, and by address whoever has none. A key's own rate wins over the default.
 
-    `storage` is an address that `limits` knows, `pool` its connections if others use them too. When
-    it does not answer, this process counts by itself for a while. `holdings` are what is under way.
+    `counting` and `holdings`, which are what is under way, are this process' own unless given.
     Belongs to one event loop.
     """
 
     def __init__(
         self,
         default: str | None,
-        storage: str = MEMORY,
-        clock: Callable[[], float] = time.time,
-        pool: Any = None,
+        counting: Counting[Counters] | None = None,
         holdings: Holdings | None = None,
     ) -> None:
         self._default = default
-        self._counters = Counters(make_storage(storage, pool), clock)
-        self._own_counters = Counters(make_storage(MEMORY), clock)
+        self._counting = counting or Counting(Counters())
         self._holdings = holdings or Holdings()
-        self._next_complaint = 0.0
-        self._away_until = 0.0
 
     async def check(self, caller: Caller) -> None:
         """Count one request. Raises RateLimited with the seconds until the next is allowed."""
         rate, whose = caller.rate or self._default, caller.counted_as
-        if rate is None or await self._ask(lambda counters: counters.hit(rate, whose)):
+        if rate is None or await self._counting.ask(lambda counters: counters.hit(rate, whose)):
             return
-        _, wait = await self._ask(lambda counters: counters.requests_left(rate, whose))
+        _, wait = await self._counting.ask(lambda counters: counters.requests_left(rate, whose))
         raise _used_up(rate, caller, wait)
 
     @contextlib.asynccontextmanager
@@ -131,7 +116,9 @@ class RateLimits:
         found, whose = [], caller.counted_as
         if rate := caller.rate or self._default:
             item = read_rate(rate)
-            left, reset = await self._ask(lambda counters: counters.requests_left(rate, whose))
+            left, reset = await self._counting.ask(
+                lambda counters: counters.requests_left(rate, whose)
+            )
             found.append(Allowance("requests", item.amount, left, reset, item.get_expiry()))
         if limits := _token_limits(caller):
             reserved = await self._holdings.total(_reserved(caller))
@@ -147,27 +134,14 @@ class RateLimits:
             return
         # What is reserved is given back or counted when its answers are done: it fades with them.
         most, whose = max(0, limit - tokens), caller.counted_as
-        wait = await self._ask(lambda counters: counters.until_room(whose, window, most))
+        wait = await self._counting.ask(lambda counters: counters.until_room(whose, window, most))
         raise _used_up(f"{limit} tokens/{_span(window)}", caller, wait)
 
     async def _count(self, whose: str, window: int, used: int) -> None:
-        await self._ask(lambda counters: counters.add_tokens(whose, window, used))
+        await self._counting.ask(lambda counters: counters.add_tokens(whose, window, used))
 
     async def _used(self, caller: Caller, window: int) -> int:
-        return await self._ask(lambda counters: counters.tokens(caller.counted_as, window))
-
-    async def _ask(self, question: Callable[[Counters], Awaitable[T]]) -> T:
-        """Of the storage; of this process when the storage is away: better than no limit."""
-        if time.monotonic() < self._away_until:
-            return await question(self._own_counters)
-        try:
-            return await question(self._counters)
-        except StorageError as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            if time.monotonic() > self._next_complaint:
-                self._next_complaint = time.monotonic() + COMPLAIN_EVERY_SECONDS
-                logger.warning("Limits are counted in this process alone: %s", error)
-            return await question(self._own_counters)
+        return await self._counting.ask(lambda counters: counters.tokens(caller.counted_as, window))
 
 
 def _reserved(caller: Caller) -> str:

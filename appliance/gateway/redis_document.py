@@ -43,6 +43,7 @@ class SharedDocument:
     def __init__(self, pool: ConnectionPool, name: str) -> None:
         from redis.asyncio import Redis
 
+        self.pool = pool
         self._redis: Redis = Redis(connection_pool=pool)
         self._name = name
         self._write = self._redis.register_script(WRITE)
@@ -62,7 +63,7 @@ class SharedDocument:
         return bool(await self._write(keys=[self._name], args=words))
 
     async def close(self) -> None:
-        await close(self._redis.connection_pool)
+        await close(self.pool)
 
     async def listen(self, to: str, heard: Callable[[], None]) -> None:
         """`heard` is called when it begins to listen, and for each word; never ends by itself."""

@@ -13,7 +13,7 @@ from appliance.gateway.redis_contact import Contact
 from appliance.gateway.redis_hall import BEAT_SECONDS, LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool, Redis
+    from redis.asyncio import Redis
 
 # The number is that of the format.
 PREFIX = "appliance:held:1:"
@@ -39,13 +39,13 @@ return held
 class SharedHoldings(Holdings):
     """Those of all that have the same Redis; of this process alone while it is away."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, contact: Contact) -> None:
         from redis.asyncio import Redis
 
         super().__init__()
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._redis: Redis = Redis(connection_pool=contact.pool)
         self._take = self._redis.register_script(TAKE)
-        self._contact = Contact("what is under way is counted in this process alone")
+        self._contact = contact
         self._removing: set[asyncio.Task[int | None]] = set()
 
     async def take(self, holding: Holding, most: int | None = None) -> int | None:

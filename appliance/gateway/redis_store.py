@@ -6,28 +6,26 @@ never wrong. What is too much there, Redis evicts by its own rule (`maxmemory-po
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from appliance.domain import ChoiceFinished, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from appliance.gateway.redis_contact import Contact
+from appliance.gateway.redis_turn import Turns
 from appliance.gateway.store import KeptAnswer
 
 if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool, Redis
+    from redis.asyncio import Redis
 
 logger = logging.getLogger(__name__)
-# On a LAN Redis answers within a millisecond; whoever waits longer had better compute.
-CONNECT_SECONDS = 0.25
-ANSWER_SECONDS = 0.25
-MOST_CONNECTIONS = 32
 # The number is that of the format: another version of the appliance does not read ours.
 PREFIX = "appliance:answer:1:"
+TURN_PREFIX = "appliance:computing:1:"
 KINDS = {
     "text": TextDelta,
     "thinking": ReasoningDelta,
@@ -37,47 +35,21 @@ KINDS = {
 NAMES = {kind: name for name, kind in KINDS.items()}
 
 
-def make_pool(url: str) -> ConnectionPool:
-    """Connections to the Redis at `url`, none of them open yet."""
-    from redis.asyncio import BlockingConnectionPool
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError as Lost
-
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=MOST_CONNECTIONS,
-        timeout=CONNECT_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
-        # Once: a connection from before a restart is dead, and the next one works.
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[Lost],
-    )
-
-
 class RedisStore:
     """Keeps answers of at most `max_bytes` each for `seconds`. Fulfils `AnswerStore`.
 
     `scope` tells apart what must not be mixed although it has the same key.
     """
 
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        *,
-        scope: str,
-        seconds: int,
-        max_bytes: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, contact: Contact, *, scope: str, seconds: int, max_bytes: int) -> None:
         from redis.asyncio import Redis
 
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._redis: Redis = Redis(connection_pool=contact.pool)
         self._prefix = f"{PREFIX}{scope}:"
         self._seconds = seconds
         self._max_bytes = max_bytes
-        self._contact = Contact("answers are computed each time", clock)
+        self._contact = contact
+        self._turns = Turns(contact, f"{TURN_PREFIX}{scope}:")
 
     async def get(self, key: str) -> KeptAnswer | None:
         """The answer, unless it was forgotten, has grown too old or cannot be read."""
@@ -89,6 +61,16 @@ class RedisStore:
         except (ValueError, TypeError, KeyError):
             logger.warning("An answer in Redis is not one of ours, and is computed instead")
             return None
+
+    @contextlib.asynccontextmanager
+    async def first(self, key: str) -> AsyncIterator[KeptAnswer | None]:
+        """Waits while another front computes it, and has its answer then."""
+        async with self._turns.looks(key) as looks:
+            async for ours in looks:
+                # Also when the turn is ours: the other may have ended before it was.
+                if (kept := await self.get(key)) or ours:
+                    break
+            yield kept
 
     async def put(self, key: str, answer: KeptAnswer) -> None:
         """Keep `answer`, in place of an older one, unless it is too large."""

@@ -35,7 +35,7 @@ class Visits:
         self._clock = clock
         self._ahead = time.time() - clock()
         self._resized: int | None = None
-        self._contact = Contact("this front has a queue of its own", clock)
+        self._contact = Contact(document.pool, "this front has a queue of its own", clock)
 
     def now(self) -> float:
         """Redis' clock, about: those of the fronts' machines may differ."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +47,10 @@ class AnswerStore(Protocol):
         """Keep `answer`, in place of an older one."""
         ...
 
+    def first(self, key: str) -> AbstractAsyncContextManager[KeptAnswer | None]:
+        """Inside, nobody else computes what `key` stands for; the answer where there is one."""
+        ...
+
 
 class MemoryStore:
     """Keeps answers in this process: each `seconds` long, all together at most `max_bytes`.
@@ -68,6 +74,11 @@ class MemoryStore:
         self._drop_old()
         found = self._kept.get(key)
         return found[0] if found else None
+
+    @contextlib.asynccontextmanager
+    async def first(self, key: str) -> AsyncIterator[KeptAnswer | None]:
+        """At once: who else asks in this process follows the work that is under way."""
+        yield await self.get(key)
 
     async def put(self, key: str, answer: KeptAnswer) -> None:
         self._drop(key)

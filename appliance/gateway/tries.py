@@ -7,37 +7,37 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
 
 from appliance.errors import RateLimited
+from appliance.gateway.redis_contact import Contact, Counting
 
-T = TypeVar("T")
 Window = MovingWindowRateLimiter
 
 
 class WrongKeys:
     """Counts the wrong keys of each address, so that keys cannot be tried out in a loop.
 
-    `storage` is one of `limits`; while it is away, this process counts by itself.
+    `storage` is one of `limits` that `contact` leads to; without one, this process counts alone.
     """
 
-    def __init__(self, storage: Any = None, tries_a_minute: int = 10) -> None:
-        self._own = Window(MemoryStorage())
-        self._window = self._own if storage is None else Window(storage)
+    def __init__(
+        self, storage: Any = None, contact: Contact | None = None, tries_a_minute: int = 10
+    ) -> None:
+        shared = None if storage is None else Window(storage)
+        self._counting = Counting(Window(MemoryStorage()), shared, contact)
         self._limit = RateLimitItemPerMinute(tries_a_minute)
 
     async def check(self, address: str) -> None:
         """Raises RateLimited while `address` was wrong too often in the last minute."""
         name = ("wrong keys", address)
-        if await self._ask(lambda window: window.test(self._limit, *name)):
+        if await self._counting.ask(lambda window: window.test(self._limit, *name)):
             return
-        stats = await self._ask(lambda window: window.get_window_stats(self._limit, *name))
+        stats = await self._counting.ask(lambda window: window.get_window_stats(self._limit, *name))
         wait = max(1, math.ceil(stats.reset_time - time.time()))
         raise RateLimited(
             "Too many wrong keys from your address. Wait %(seconds)s s, then try again.",
@@ -46,10 +46,4 @@ class WrongKeys:
         )
 
     async def failed(self, address: str) -> None:
-        await self._ask(lambda window: window.hit(self._limit, "wrong keys", address))
-
-    async def _ask(self, question: Callable[[Window], Awaitable[T]]) -> T:
-        try:
-            return await question(self._window)
-        except StorageError:
-            return await question(self._own)
+        await self._counting.ask(lambda window: window.hit(self._limit, "wrong keys", address))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Delete, Update
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from appliance.ledger.dialects import make_engine, parse_url, sqlite_file, take_update_lock
@@ -61,6 +62,15 @@ class Database:
         return await loop.run_in_executor(self._readers, self._read, query)
 
     def _read(self, query: Callable[[Session], T]) -> T:
+        """A server that was restarted has cut the connection: a new one is tried, once."""
+        try:
+            return self._read_once(query)
+        except DBAPIError as error:
+            if not connection_lost(error):
+                raise
+        return self._read_once(query)
+
+    def _read_once(self, query: Callable[[Session], T]) -> T:
         with self.reading() as session:
             return query(session)
 
@@ -120,6 +130,11 @@ class Database:
         """Waits for running reads and lets go of the file. Close the writer first."""
         self._readers.shutdown()
         self.engine.dispose()
+
+
+def connection_lost(error: Exception) -> bool:
+    """Whether it was the way to the server that failed, and not what was asked."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def changed_rows(session: Session, statement: Update | Delete) -> int:

@@ -26,3 +26,13 @@ class SessionSecret(SQLModel, table=True):
 
     text: str = Field(primary_key=True, sa_type=PlainText)
     made_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class StopWish(SQLModel, table=True):
+    """An answer of a page that is to be stopped by whichever appliance writes it."""
+
+    __tablename__ = "stop_wish"
+
+    run_id: str = Field(primary_key=True, sa_type=PlainText)
+    owner: str = Field(primary_key=True, sa_type=PlainText)
+    wished_at: datetime = Field(sa_type=UtcDateTime)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from appliance.ledger.database import Database
+from appliance.ledger.database import Database, connection_lost
 from appliance.ledger.trouble import in_words, unavailable
 
 T = TypeVar("T")
@@ -152,37 +152,38 @@ class Writer:
                 return jobs, False
         return jobs, True
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _commit(self, jobs: list[_Job], *, again: bool = False) -> None:
         if all(job.work is _nothing for job in jobs):
             self._succeed(jobs, [None] * len(jobs))
             return
         try:
-            session = self._database.begin_writing()
+            session = self._begin(again=again)
         except Exception as error:
             self._fail(jobs, error)
             return
         try:
-            with session:
-                try:
-                    answers = [job.work(session) for job in jobs]
-                    session.commit()
-                except BaseException:
-                    # Closing alone would leave new rows marked as stored when it is the commit
-                    # that failed, and the next try would not insert them.
-                    session.rollback()
-                    raise
+            answers = _written(session, jobs)
         except Exception as error:
             failure = error
         else:
             self._succeed(jobs, answers)
             return
-        if len(jobs) == 1:
+        if len(jobs) == 1 and (again or not connection_lost(failure)):
             self._fail(jobs, failure)
             return
+        # A server that was restarted has cut the connection, and what was written is undone.
         # Savepoints would not do: SQLite undoes the whole transaction when the disk is full,
         # so the innocent have to be run again in any case.
         for job in jobs:
-            self._commit([job])
+            self._commit([job], again=again or len(jobs) == 1)
+
+    def _begin(self, *, again: bool) -> Session:
+        try:
+            return self._database.begin_writing()
+        except Exception as error:
+            if again or not connection_lost(error):
+                raise
+            return self._database.begin_writing()
 
     def _succeed(self, jobs: list[_Job], answers: list[Any]) -> None:
         if self.failing and any(job.future is None for job in jobs):
@@ -226,6 +227,20 @@ class Writer:
             in_words(error),
             exc_info=unexpected,
         )
+
+
+def _written(session: Session, jobs: list[_Job]) -> list[Any]:
+    """The answers of all, committed together; nothing is written when it raises."""
+    with session:
+        try:
+            answers = [job.work(session) for job in jobs]
+            session.commit()
+        except BaseException:
+            # Closing alone would leave new rows marked as stored when it is the commit that
+            # failed, and the next try would not insert them.
+            session.rollback()
+            raise
+    return answers
 
 
 def _nothing(_session: Session) -> None:

@@ -32,11 +32,12 @@ class Exposition:
         from prometheus_client.exposition import choose_encoder
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Once(list(self._families(readings))))
+        registry.register(_Once(list(self.families(readings))))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
-    def _families(self, readings: Readings) -> Iterator[Metric]:
+    def families(self, readings: Readings) -> Iterator[Metric]:
+        """All that is told now."""
         metrics = self._metrics
         for each in (
             *(metrics.duration, metrics.first_token, metrics.per_token, metrics.tokens),

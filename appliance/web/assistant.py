@@ -117,6 +117,8 @@ async def stop(page: PageDep, run_id: str) -> Response:
     """Ends the run; what it has said so far stays. The open stream then shows the outcome."""
     if found := find_run(page, run_id):
         found[0].stop()
+    else:
+        await page.parts.runs.stop(run_id, page.caller.name)
     if page.wants_fragment:
         return Response(status_code=204)
     return page.redirect(f"/{assistant_of(page).id}/{run_id}")

@@ -32,6 +32,7 @@ from appliance.web.chat_views import (
     message_in,
     message_of,
     message_view,
+    stopped_elsewhere,
     written_elsewhere,
 )
 from appliance.web.page import ASKING, Page, PageDep
@@ -147,9 +148,9 @@ async def ask(
 async def stop(page: PageDep, conversation_id: str) -> Response:
     """Stops whatever is being written in this conversation; what was said stays."""
     for message in (await _found(page, conversation_id)).messages:
-        if run := page.parts.runs.get(message.id, page.caller.name):
-            run.stop()
-            await run.ended()
+        if message.status == "streaming":
+            await page.parts.runs.stop(message.id, page.caller.name)
+            await stopped_elsewhere(page, conversation_id, message.id)
     return _done(page, f"/chat/{conversation_id}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from appliance.errors import NotFound
@@ -21,6 +22,8 @@ from appliance.web.sse import wants_once
 
 # Another front writes an answer that is looked for here.
 LOOK_EVERY_SECONDS = 1.0
+# Another appliance on the same ledger looks several times a second what it is to stop.
+STOPPED_ELSEWHERE_SECONDS = 5.0
 CHAT = "chat.html"
 MESSAGE = "message.html"
 SHOWN_AT_ONCE = 40  # messages
@@ -173,6 +176,13 @@ async def written_elsewhere(page: Page, conversation_id: str, message_id: str) -
         await asyncio.sleep(LOOK_EVERY_SECONDS)
         if once:
             return
+
+
+async def stopped_elsewhere(page: Page, conversation_id: str, message_id: str) -> None:
+    """Until nobody writes this answer any more, or whoever does is busy with something else."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOPPED_ELSEWHERE_SECONDS):
+            await written_elsewhere(page, conversation_id, message_id)
 
 
 def message_in(found: ConversationDetail, message_id: str) -> ConversationMessage:

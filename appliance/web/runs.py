@@ -16,6 +16,7 @@ from appliance.engine.status import Engine
 from appliance.errors import ApplianceError, EngineFailed
 from appliance.gateway.context import UNNAMED, Origin
 from appliance.gateway.identity import Caller
+from appliance.ledger.stops import Stops
 from appliance.web.run import Keep, Run, State
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 LOADING = ("starting", "loading", "restarting")
 SAVE_EVERY_SECONDS = 1.0
+HEED_EVERY_SECONDS = 0.4
 FINISHED_RUNS_KEPT = 200
 
 
 class Runs:
     """All runs of the pages. Belongs to one event loop; `close()` it at shutdown."""
 
-    def __init__(self, gateway: Generator, engine: Engine) -> None:
+    def __init__(self, gateway: Generator, engine: Engine, stops: Stops | None = None) -> None:
+        """`stops` are notes between appliances that share a ledger; None for one alone."""
+        self._stops = stops
         self._gateway = gateway
         self._engine = engine
         self._runs: dict[str, Run] = {}
@@ -66,6 +70,28 @@ class Runs:
         """The run, if it is this owner's and still remembered."""
         run = self._runs.get(run_id)
         return run if run is not None and run.owner == owner else None
+
+    async def stop(self, run_id: str, owner: str) -> None:
+        """Ends the run and waits for it; one of another appliance ends within moments."""
+        if run := self.get(run_id, owner):
+            run.stop()
+            await run.ended()
+        elif self._stops is not None:
+            await self._stops.wish(run_id, owner)
+
+    async def heed(self) -> None:
+        """Stops what other appliances were asked to stop, until cancelled."""
+        while self._stops is not None:
+            under_way = [run.id for run in self._runs.values() if not run.over]
+            try:
+                wished = await self._stops.wished(under_way) if under_way else ()
+            except Exception:  # a server that restarts; the note stays there
+                logger.debug("It is not known what is to be stopped", exc_info=True)
+                wished = ()
+            for run_id, owner in wished:
+                if run := self.get(run_id, owner):
+                    run.stop()
+            await asyncio.sleep(HEED_EVERY_SECONDS)
 
     def forget(self, run_id: str, owner: str) -> None:
         """Lets go of what a run of this owner has said, once it is over."""

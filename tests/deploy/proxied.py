@@ -38,13 +38,13 @@ class Proxied:
 @contextmanager
 def proxied(folder: Path) -> Iterator[Proxied]:
     """One engine with 32 places, an appliance that trusts nginx, and nginx."""
-    certificate = _certificate(folder)
+    certificate = make_certificate(folder)
     with scripted_engine() as engine:
         flags = ["--engine", "remote", "--engine-url", engine.url, "--engine-key", KEY]
         flags += ["--trusted-proxies", "127.0.0.1", "--max-concurrency", "32"]
         with appliance(folder / "data", *flags) as inside:
             inside.wait_ready()
-            with _nginx(folder, inside.url) as (port, plain):
+            with nginx(folder, inside.url) as (port, plain):
                 yield Proxied(
                     f"https://localhost:{port}",
                     f"http://127.0.0.1:{plain}",
@@ -54,7 +54,7 @@ def proxied(folder: Path) -> Iterator[Proxied]:
                 )
 
 
-def _certificate(folder: Path) -> Path:
+def make_certificate(folder: Path) -> Path:
     command = [str(shutil.which("openssl")), "req", "-x509", "-newkey", "ec", "-nodes", "-days=2"]
     command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -64,13 +64,15 @@ def _certificate(folder: Path) -> Path:
 
 
 @contextmanager
-def _nginx(folder: Path, inside: str) -> Iterator[tuple[int, int]]:
+def nginx(folder: Path, *inside: str) -> Iterator[tuple[int, int]]:
+    """As it ships, before the appliances with these addresses: its ports for HTTPS and HTTP. The
+    certificate lies in the folder."""
     port, plain = free_port(), free_port()
     text = CONFIG.read_text("utf-8")
     for shipped, here in (
         ("listen 8443", f"listen 127.0.0.1:{port}"),
         ("listen 8080", f"listen 127.0.0.1:{plain}"),
-        ("server appliance:8000", f"server {inside.removeprefix('http://')}"),
+        ("server appliance:8000;", "".join(f"server {one[7:]};" for one in inside)),
         ("/etc/nginx/tls", str(folder)),
         ("/tmp/nginx", f"{folder}/nginx"),
         ("/dev/stdout", f"{folder}/access.log"),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 import httpx2
+import psutil
 import pytest
 
 from tests.deploy.proxied import NGINX, Proxied, proxied
@@ -78,6 +81,29 @@ async def test_twenty_streams_get_their_first_token_while_none_has_ended(
         for lines in streams:
             rest = [line async for line in lines]
             assert "data: [DONE]" in rest
+
+
+async def test_a_reload_cuts_no_stream(front: Proxied, key: str) -> None:
+    """As for a new certificate: what runs goes on, what comes is let in."""
+    front.engine.release.clear()
+    master = int((front.certificate.parent / "nginx.pid").read_text())
+    async with front.client() as client, AsyncExitStack() as open_streams:
+        streams = [
+            await open_streams.enter_async_context(asked(client, key, "wait")) for _ in range(5)
+        ]
+        try:
+            await asyncio.gather(*(first_token(lines) for lines in streams))
+            before = {worker.pid for worker in psutil.Process(master).children()}
+            os.kill(master, signal.SIGHUP)
+            await until(lambda: {w.pid for w in psutil.Process(master).children()} - before)
+            async with front.client() as late, asked(late, key, "wait") as lines:
+                await first_token(lines)
+                front.engine.release.set()
+                assert "data: [DONE]" in [line async for line in lines]
+        finally:
+            front.engine.release.set()
+        for lines in streams:
+            assert "data: [DONE]" in [line async for line in lines]
 
 
 async def test_the_ledger_knows_the_clients_own_address(front: Proxied, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from appliance.domain import Phrase, Sampling, Timings, Usage
 from appliance.engine.status import EngineStatus, Incident
 from appliance.engine.supervisor import Supervisor
 from appliance.errors import EngineUnavailable, InvalidRequest
+from appliance.fronts.__main__ import _hear
 from appliance.fronts.app import ToldMetrics, ToldRecorder
 from appliance.fronts.desk import Desk
 from appliance.fronts.lent import LentEngine
+from appliance.fronts.lent_meter import LentMeter
 from appliance.fronts.lines import STATUS, read, shown, written
+from appliance.gateway.energy import EnergyMeter, ReadJoules
 from appliance.ledger.ids import new_id
 from appliance.observability.readings import LedgerReading
 from appliance.observability.seen import GenerationSeen, RequestSeen
@@ -41,11 +45,15 @@ class Pair:
     parts: Parts
     desk: Desk
     lent: LentEngine
+    energy: EnergyMeter
+    meter: LentMeter
     tell: Callable[..., None]
 
 
 @asynccontextmanager
-async def paired(folder: Path, idle_seconds: float | None = None) -> AsyncIterator[Pair]:
+async def paired(
+    folder: Path, idle_seconds: float | None = None, read_joules: ReadJoules | None = None
+) -> AsyncIterator[Pair]:
     choices = Choices((sys.executable, "-c", PRELUDE + READY + "sys.stdin.read()"), "big")
     engine = Supervisor(choices, log_path=folder / "engine.log", idle_seconds=idle_seconds)
     parts = make_parts(load_settings({"data_dir": folder}, {}), engine, places=1)
@@ -54,12 +62,16 @@ async def paired(folder: Path, idle_seconds: float | None = None) -> AsyncIterat
     def tell(**words: Any) -> None:
         desk.take(written(**words))
 
-    lent = LentEngine(tell)
-    desk = Desk(engine, parts.monitor, lambda **words: lent.hear(read(written(**words))))
+    lent, meter, energy = LentEngine(tell), LentMeter(), EnergyMeter(read_joules, every=0.01)
+
+    def tell_back(**words: Any) -> None:
+        _hear(lent, meter, read(written(**words)))
+
+    desk = Desk(engine, parts.monitor, energy, tell_back)
     telling = asyncio.create_task(desk.tell_status())
     await engine.start()
     try:
-        yield Pair(engine, parts, desk, lent, tell)
+        yield Pair(engine, parts, desk, lent, energy, meter, tell)
     finally:
         telling.cancel()
         await desk.close()
@@ -132,6 +144,49 @@ async def test_a_hash_that_nobody_was_woken_for_comes_with_the_next_answer(
             facts = pair.lent.status.facts
             assert facts is not None
             assert facts.model_hash == "abc"
+
+
+class Card:
+    """Uses a hundred joules a second from the first look on."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __call__(self) -> float:
+        return 100 * (time.perf_counter() - self.began)
+
+
+async def test_energy_is_shared_with_whoever_runs_at_another_front(tmp_path: Path) -> None:
+    card = Card()
+    async with paired(tmp_path, read_joules=card) as pair:
+        await seen(pair.lent, lambda s: s.phase == "ready")
+        async with pair.lent.lease():
+            await until(lambda: pair.meter.end(0.0) is not None)
+            alone, before = pair.meter.begin(), card()
+            await asyncio.sleep(0.3)
+            both, here, between = pair.meter.begin(), pair.energy.begin(), card()
+            await asyncio.sleep(0.3)
+            shares, after = (pair.meter.end(both), pair.energy.end(here)), card()
+            whole = pair.meter.end(alone)
+        assert whole is not None
+        assert None not in shares
+        # Alone it has all of it, and half beside another.
+        assert whole == pytest.approx(between - before + (after - between) / 2, rel=0.2)
+        for share in shares:
+            assert share == pytest.approx((after - between) / 2, rel=0.2)
+        await until(lambda: pair.meter._watts == 0)
+        rest = pair.meter.begin()
+        await asyncio.sleep(0.5)
+        assert pair.meter.end(rest) == 0, "nobody runs, and nothing is assumed for ever"
+
+
+async def test_without_a_counter_there_is_no_energy_anywhere(tmp_path: Path) -> None:
+    async with paired(tmp_path) as pair:
+        await seen(pair.lent, lambda s: s.phase == "ready")
+        async with pair.lent.lease():
+            mark = pair.meter.begin()
+            await asyncio.sleep(0.05)
+            assert pair.meter.end(mark) is None
 
 
 async def test_orders_are_the_first_fronts_alone(tmp_path: Path) -> None:

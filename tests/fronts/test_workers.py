@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
@@ -202,6 +203,51 @@ def test_a_front_that_is_killed_ends_its_own_answers_alone_and_comes_back(three:
     )
 
 
+def test_what_all_fronts_are_asked_at_once_is_computed_once(three: House) -> None:
+    """The owner, who has no key, is one person at all of them."""
+    question = wish("say the same thing", temperature=0)
+    before = len(three.engine.bodies)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(three.at(one)) for one in (three.first, *three.further())]
+        pool = stack.enter_context(ThreadPoolExecutor(len(clients)))
+        answers = list(pool.map(lambda client: client.post(CHAT, json=question), clients))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["choices"][0]["message"]["content"] for answer in answers}) == 1
+    assert len(three.engine.bodies) == before + 1
+    said = sorted(answer.headers["x-cache"].partition(";")[0] for answer in answers)
+    assert said == ["hit", "hit", "miss"]
+    asked = {answer.headers["x-request-id"] for answer in answers}
+    wait_for(lambda: asked <= three.served_by().keys())
+    assert {three.served_by()[one] for one in asked} == {1, 2, 3}
+
+
+@pytest.mark.slow
+def test_a_front_that_hangs_is_ended_and_replaced(three: House) -> None:
+    """It is not dead, takes no more steps, and keeps the answers that it has."""
+    victim, other = three.further()
+    three.engine.release.clear()
+    with ExitStack() as stack:
+        streams = []
+        for front in (victim, other):
+            client = stack.enter_context(three.at(front))
+            asking = client.stream("POST", CHAT, json=wish("wait", stream=True))
+            streams.append(stack.enter_context(asking))
+        stuck, begun = (answer.iter_lines() for answer in streams)
+        assert next(stuck).startswith("data: ")
+        assert next(begun).startswith("data: ")
+        cut_off = streams[0].headers["x-request-id"]
+        wait_for(lambda: three.rows("select id from request where id = ?", cut_off))
+        victim.suspend()
+        with pytest.raises(httpx2.HTTPError):
+            list(stuck)
+        three.engine.release.set()
+        assert "data: [DONE]" in list(begun)
+    assert three.row(cut_off, "status, error") == (500, "interrupted")
+    three.wait_until_all_serve()
+    assert victim.pid not in {front.pid for front in three.further()}
+    assert any("has not moved for 15 s" in line["message"] for line in three.log())
+
+
 def test_told_to_stop_all_of_them_finish_what_they_have_begun(three: House) -> None:
     further = three.further()
     three.engine.release.clear()
@@ -220,7 +266,9 @@ def test_told_to_stop_all_of_them_finish_what_they_have_begun(three: House) -> N
             assert "data: [DONE]" in list(lines)
     assert three.running.process.wait(30) == 0
     assert not any(psutil.pid_exists(front.pid) for front in further)
-    assert not [line for line in three.log() if line["level"] in ("error", "critical")]
+    failures = [line for line in three.log() if line["level"] in ("error", "critical")]
+    # One of them was made to hang before.
+    assert {line["logger"] for line in failures} <= {"appliance.fronts.watchdog"}
     sql = "select count(*) from request where status is null"
     assert three.rows(sql) == [(0,)]
 

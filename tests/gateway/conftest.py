@@ -11,10 +11,10 @@ import pytest
 
 from appliance.engine.client import EngineClient, http_client
 from appliance.engine.remote import RemoteEngine
-from appliance.gateway import redis_store
+from appliance.gateway import redis_contact
 from appliance.gateway.queue import FairQueue, Queue
+from appliance.gateway.redis_contact import make_pool
 from appliance.gateway.redis_queue import SharedQueue
-from appliance.gateway.redis_store import make_pool
 from appliance.ledger.database import Database
 from tests.clock import Clock
 from tests.gateway.guests import Guests, Invite, MakeQueue
@@ -58,7 +58,7 @@ async def house(script: ScriptedEngine, tmp_path: Path) -> AsyncIterator[House]:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may keep a good Redis waiting for longer than a user would."""
     for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
-        monkeypatch.setattr(redis_store, name, 30.0)
+        monkeypatch.setattr(redis_contact, name, 30.0)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import asyncio
 import sys
 
 from appliance.gateway import redis_hall, redis_queue
+from appliance.gateway.redis_contact import make_pool
 from appliance.gateway.redis_queue import SharedQueue
-from appliance.gateway.redis_store import make_pool
 
 
 async def main(url: str, scope: str, beat: str) -> None:

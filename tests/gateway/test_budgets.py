@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from limits.errors import StorageError
 
-from appliance.errors import InvalidRequest, RateLimited, SetupError
+from appliance.errors import InvalidRequest, RateLimited
 from appliance.gateway.allowance import Allowance, headers
 from appliance.gateway.caller import Caller
+from appliance.gateway.counters import Counters
 from appliance.gateway.limits import DAY, RateLimits
+from appliance.gateway.redis_contact import Counting
 from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ async def use(limits: RateLimits, who: Caller, reserved: int, used: int) -> None
 
 
 async def test_what_was_really_used_counts_and_fades(clock: Clock) -> None:
-    limits, anna = RateLimits(None, clock=clock), caller(tokens_per_minute=100)
+    limits, anna = RateLimits(None, Counting(Counters(clock=clock))), caller(tokens_per_minute=100)
     await use(limits, anna, 90, 60)
     with pytest.raises(RateLimited, match="100 tokens/minute for anna") as refused:
         await limits.reserve(anna, 41)
@@ -43,7 +44,7 @@ async def test_what_was_really_used_counts_and_fades(clock: Clock) -> None:
 
 
 async def test_an_answer_longer_than_reserved_is_counted_in_full(clock: Clock) -> None:
-    limits, anna = RateLimits(None, clock=clock), caller(tokens_per_day=100)
+    limits, anna = RateLimits(None, Counting(Counters(clock=clock))), caller(tokens_per_day=100)
     await use(limits, anna, 10, 250)
     with pytest.raises(RateLimited) as refused:
         await limits.reserve(anna, 1)
@@ -53,7 +54,7 @@ async def test_an_answer_longer_than_reserved_is_counted_in_full(clock: Clock) -
 
 
 async def test_what_is_reserved_counts_until_it_is_settled(clock: Clock) -> None:
-    limits, anna = RateLimits(None, clock=clock), caller(tokens_per_minute=100)
+    limits, anna = RateLimits(None, Counting(Counters(clock=clock))), caller(tokens_per_minute=100)
     held = await limits.reserve(anna, 80)
     with pytest.raises(RateLimited):
         await limits.reserve(anna, 30)
@@ -63,14 +64,14 @@ async def test_what_is_reserved_counts_until_it_is_settled(clock: Clock) -> None
 
 
 async def test_more_than_there_ever_is_is_refused_for_good(clock: Clock) -> None:
-    limits = RateLimits(None, clock=clock)
+    limits = RateLimits(None, Counting(Counters(clock=clock)))
     with pytest.raises(InvalidRequest, match="up to 101 tokens; the key anna has 100") as refused:
         await limits.reserve(caller(tokens_per_day=100), 101)
     assert refused.value.param == "max_tokens"
 
 
 async def test_only_so_many_at_once(clock: Clock) -> None:
-    limits, anna = RateLimits(None, clock=clock), caller(parallel=1)
+    limits, anna = RateLimits(None, Counting(Counters(clock=clock))), caller(parallel=1)
     async with limits.at_once(anna):
         with pytest.raises(RateLimited, match="1 requests of anna are under way"):
             await limits.at_once(anna).__aenter__()
@@ -92,7 +93,7 @@ async def test_whoever_has_no_key_is_counted_by_address() -> None:
 
 
 async def test_the_allowances_are_what_is_left(clock: Clock) -> None:
-    limits = RateLimits(None, clock=clock)
+    limits = RateLimits(None, Counting(Counters(clock=clock)))
     anna = caller(tokens_per_minute=100, tokens_per_day=1000)
     await use(limits, anna, 50, 30)
     await limits.reserve(anna, 20)
@@ -121,20 +122,3 @@ def test_headers_are_those_of_openai_and_of_the_draft() -> None:
         '"tokens-86400s";r=300;t=86400',
     }
     assert headers([]) == {}
-
-
-async def test_without_its_storage_it_counts_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = RateLimits("1/minute")
-
-    async def away(*_: object) -> bool:
-        raise StorageError(ConnectionError("refused"))
-
-    monkeypatch.setattr(limits._counters, "hit", away)
-    await limits.check(caller())
-    with pytest.raises(RateLimited):
-        await limits.check(caller())
-
-
-def test_a_storage_that_nobody_knows_is_refused_at_the_start() -> None:
-    with pytest.raises(SetupError, match="cannot be kept at nowhere://x"):
-        RateLimits(None, storage="nowhere://x")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 
 from appliance.domain import (
     ChoiceFinished,
@@ -21,11 +23,14 @@ from appliance.domain import (
     Usage,
 )
 from appliance.errors import RateLimited
-from appliance.gateway import limits as limits_module
-from appliance.gateway import redis_contact, redis_store
+from appliance.gateway import redis_contact, redis_store, redis_turn
 from appliance.gateway.caller import Caller
+from appliance.gateway.counters import Counters, redis_storage
+from appliance.gateway.holdings import Holding
 from appliance.gateway.limits import RateLimits
-from appliance.gateway.redis_store import RedisStore, make_pool
+from appliance.gateway.redis_contact import Contact, Counting, make_pool
+from appliance.gateway.redis_holdings import SharedHoldings
+from appliance.gateway.redis_store import RedisStore
 from appliance.gateway.store import KeptAnswer
 from tests.clock import Clock
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
@@ -60,41 +65,51 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def pool(server: RedisServer) -> AsyncIterator[ConnectionPool]:
-    pool = make_pool(server.url)
-    yield pool
-    await pool.disconnect()
+def clock() -> Clock:
+    return Clock()
 
 
-def store(pool: ConnectionPool, clock: Clock | None = None, **changes: Any) -> RedisStore:
+@pytest.fixture
+async def contact(server: RedisServer, clock: Clock) -> AsyncIterator[Contact]:
+    contact = Contact(make_pool(server.url), "alone", clock)
+    yield contact
+    await contact.close()
+
+
+def store(contact: Contact, **changes: Any) -> RedisStore:
     options: dict[str, Any] = {"scope": "here", "seconds": 60, "max_bytes": 10_000}
-    return RedisStore(pool, clock=clock or Clock(), **(options | changes))
+    return RedisStore(contact, **(options | changes))
 
 
-async def test_an_answer_comes_back_as_it_was_and_lives_for_its_time(pool: ConnectionPool) -> None:
-    await store(pool).put("k", ANSWER)
-    assert await store(pool).get("k") == ANSWER
-    assert await store(pool).get("another") is None
-    assert await store(pool, scope="there").get("k") is None
-    client = Redis(connection_pool=pool)
+def limits(contact: Contact) -> RateLimits:
+    counting = Counting(Counters(), Counters(redis_storage(contact.pool)), contact)
+    return RateLimits("2/hour", counting)
+
+
+async def test_an_answer_comes_back_as_it_was_and_lives_for_its_time(contact: Contact) -> None:
+    await store(contact).put("k", ANSWER)
+    assert await store(contact).get("k") == ANSWER
+    assert await store(contact).get("another") is None
+    assert await store(contact, scope="there").get("k") is None
+    client = Redis(connection_pool=contact.pool)
     (name,) = await client.keys("*")
     assert 58 <= await client.ttl(name) <= 60
 
 
-async def test_what_is_too_large_or_not_ours_is_computed_again(pool: ConnectionPool) -> None:
-    await store(pool, max_bytes=100).put("k", ANSWER)
-    assert await store(pool).get("k") is None
-    client = Redis(connection_pool=pool)
+async def test_what_is_too_large_or_not_ours_is_computed_again(contact: Contact) -> None:
+    await store(contact, max_bytes=100).put("k", ANSWER)
+    assert await store(contact).get("k") is None
+    client = Redis(connection_pool=contact.pool)
     for strange in (b"", b"\xff", b"{}", b"[]", b'{"request_id": 1, "events": [["exec", {}]]}'):
         await client.set(f"{redis_store.PREFIX}here:k", strange)
-        assert await store(pool).get("k") is None
+        assert await store(contact).get("k") is None
 
 
 async def test_a_redis_that_was_killed_is_done_without_and_found_again(
-    server: RedisServer, pool: ConnectionPool, caplog: pytest.LogCaptureFixture
+    server: RedisServer, contact: Contact, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    kept, clock = store(pool, clock := Clock()), clock
+    kept = store(contact)
     await kept.put("k", ANSWER)
     server.kill()
     for _ in range(50):
@@ -109,9 +124,9 @@ async def test_a_redis_that_was_killed_is_done_without_and_found_again(
 
 
 async def test_a_restart_in_between_is_not_even_noticed(
-    server: RedisServer, pool: ConnectionPool, caplog: pytest.LogCaptureFixture
+    server: RedisServer, contact: Contact, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = store(pool)
+    kept = store(contact)
     await kept.put("k", ANSWER)
     server.kill()
     server.start()
@@ -123,9 +138,9 @@ async def test_a_restart_in_between_is_not_even_noticed(
 async def test_a_redis_that_says_nothing_is_waited_for_once(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "ANSWER_SECONDS", 0.25)
-    pool = make_pool(server.url)
-    kept = store(pool)
+    monkeypatch.setattr(redis_contact, "ANSWER_SECONDS", 0.25)
+    contact = Contact(make_pool(server.url), "alone")
+    kept = store(contact)
     server.freeze()
     try:
         began = time.monotonic()
@@ -135,7 +150,7 @@ async def test_a_redis_that_says_nothing_is_waited_for_once(
         assert time.monotonic() - began < 10
     finally:
         server.thaw()
-        await pool.disconnect()
+        await contact.close()
 
 
 def caller(key_id: str) -> Caller:
@@ -143,9 +158,9 @@ def caller(key_id: str) -> Caller:
 
 
 async def test_two_appliances_count_one_limit_and_each_its_own_without_redis(
-    server: RedisServer, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, contact: Contact, clock: Clock
 ) -> None:
-    one, two = (RateLimits("2/hour", server.url, pool=pool) for _ in range(2))
+    one, two = (limits(contact) for _ in range(2))
     await one.check(caller("k1"))
     await two.check(caller("k1"))
     with pytest.raises(RateLimited):
@@ -159,12 +174,99 @@ async def test_two_appliances_count_one_limit_and_each_its_own_without_redis(
         await one.check(caller("k1"))
 
     server.start()
-    monkeypatch.setattr(limits_module, "AWAY_SECONDS", 0.0)
-    one._away_until = 0.0
+    clock.now += redis_contact.AWAY_SECONDS
     await one.check(caller("k1"))
     await two.check(caller("k1"))
     with pytest.raises(RateLimited):
         await two.check(caller("k1"))
+
+
+async def test_an_outage_is_noticed_and_told_once_for_all_who_ask(
+    server: RedisServer, contact: Contact, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers, limits and what is under way stand on one contact: the first failure is for all."""
+    kept, counted, held = store(contact), limits(contact), SharedHoldings(contact)
+    server.kill()
+    for _ in range(3):
+        assert await kept.get("k") is None
+        await counted.check(caller(secrets.token_hex(4)))
+        assert await held.take(Holding("k"), 9)
+    server.start()
+    await kept.put("k", ANSWER)
+    assert await Redis(connection_pool=contact.pool).keys("*") == []
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+        "Redis is away: alone"
+    ]
+
+
+async def first(kept: RedisStore, key: str, answer: KeptAnswer | None = ANSWER) -> str:
+    """What came of it: somebody else's answer, or work of our own that took a moment."""
+    async with kept.first(key) as found:
+        if found is not None:
+            return "given"
+        await asyncio.sleep(0.1)
+        if answer is not None:
+            await kept.put(key, answer)
+        return "computed"
+
+
+async def test_fronts_that_ask_at_once_compute_once(contact: Contact) -> None:
+    fronts = [store(contact) for _ in range(5)]
+    for key in ("a", "b"):
+        came = await asyncio.gather(*(first(front, key) for front in fronts))
+        assert sorted(came) == ["computed"] + ["given"] * 4
+    assert await first(fronts[0], "a") == "given"
+
+
+async def test_who_computed_nothing_leaves_the_turn_to_the_next(contact: Contact) -> None:
+    """An engine that failed, a client that left: nobody waits for what will not come."""
+    fronts = [store(contact) for _ in range(3)]
+    came = await asyncio.gather(*(first(front, "k", None) for front in fronts))
+    assert came == ["computed"] * 3
+    leaving = asyncio.create_task(first(fronts[0], "k", None))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    async with asyncio.timeout(redis_turn.LEASE_SECONDS / 2):
+        assert await first(fronts[1], "k") == "computed"
+
+
+async def test_a_front_that_died_is_waited_for_until_its_lease_ends(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_turn, "LEASE_SECONDS", 0.5)
+    one, two = store(contact), store(contact)
+    async with one.first("k") as nothing:
+        assert nothing is None
+        began = time.monotonic()
+        assert await first(two, "k") == "computed"
+        assert time.monotonic() - began > 0.4
+
+
+async def test_a_lease_is_renewed_and_not_taken_from_another(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_turn, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(redis_turn, "RENEW_SECONDS", 0.1)
+    one, two, client = store(contact), store(contact), Redis(connection_pool=contact.pool)
+    async with one.first("k"):
+        waiting = asyncio.create_task(first(two, "k"))
+        await asyncio.sleep(2.0)
+        assert not waiting.done()
+        (name,) = await client.keys(f"{redis_store.TURN_PREFIX}*")
+        await client.set(name, "somebody else's", px=60_000)
+    await asyncio.sleep(0.3)
+    assert await client.get(name) == b"somebody else's"
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_without_redis_everybody_computes(server: RedisServer, contact: Contact) -> None:
+    one, two = store(contact), store(contact)
+    async with one.first("k"):
+        waiting = asyncio.create_task(first(two, "k"))
+        await asyncio.sleep(0.05)
+        server.kill()
+        assert await waiting == "computed"
 
 
 BODY = {"messages": [{"role": "user", "content": "say one two"}], "temperature": 0}

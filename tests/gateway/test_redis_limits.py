@@ -13,10 +13,11 @@ import pytest
 from appliance.errors import RateLimited
 from appliance.gateway import redis_contact, redis_holdings
 from appliance.gateway.caller import Caller
+from appliance.gateway.counters import Counters, redis_storage
 from appliance.gateway.holdings import Holding
 from appliance.gateway.limits import RateLimits
+from appliance.gateway.redis_contact import Contact, Counting, make_pool
 from appliance.gateway.redis_holdings import SharedHoldings
-from appliance.gateway.redis_store import make_pool
 from tests.servers import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
@@ -44,9 +45,10 @@ async def make_limits(server: RedisServer) -> AsyncIterator[MakeLimits]:
     async with AsyncExitStack() as stack:
 
         def made() -> RateLimits:
-            pool = make_pool(server.url)
-            stack.push_async_callback(pool.disconnect)
-            return RateLimits(None, server.url, pool=pool, holdings=SharedHoldings(pool))
+            contact = Contact(make_pool(server.url), "counted here")
+            stack.push_async_callback(contact.close)
+            counting = Counting(Counters(), Counters(redis_storage(contact.pool)), contact)
+            return RateLimits(None, counting, SharedHoldings(contact))
 
         yield made
 

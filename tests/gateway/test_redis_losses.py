@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from appliance.gateway import redis_contact, redis_store
+from appliance.gateway import redis_contact
 from tests.gateway.conftest import Fronts
 from tests.gateway.guests import Invite, settle
 from tests.servers import RedisServer
@@ -92,7 +92,7 @@ async def test_a_redis_that_has_forgotten_everything_is_told_again(
 async def test_a_redis_that_stands_still_cuts_nobody_off(
     fragile: RedisServer, fronts: Fronts, invite: Invite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "ANSWER_SECONDS", 0.25)
+    monkeypatch.setattr(redis_contact, "ANSWER_SECONDS", 0.25)
     two = TwoFronts(fragile, fronts, invite)
     await two.begin()
     fragile.freeze()

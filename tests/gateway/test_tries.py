@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import RateLimited
-from appliance.gateway.counters import make_storage
-from appliance.gateway.redis_store import make_pool
+from appliance.gateway.counters import redis_storage
+from appliance.gateway.redis_contact import Contact, make_pool
 from appliance.gateway.tries import WrongKeys
 from tests.live import free_port
 from tests.servers import RedisServer
@@ -28,9 +28,9 @@ async def use_up(*fronts: WrongKeys) -> None:
 
 @asynccontextmanager
 async def counting(url: str) -> AsyncIterator[WrongKeys]:
-    pool = make_pool(url)
-    yield WrongKeys(make_storage(url, pool))
-    await pool.disconnect()
+    contact = Contact(make_pool(url), "counted here")
+    yield WrongKeys(redis_storage(contact.pool), contact)
+    await contact.close()
 
 
 async def test_fronts_count_together(tmp_path: Path) -> None:

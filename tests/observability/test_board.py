@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -123,6 +124,25 @@ def test_every_panel_of_the_board_shows_data(watched: ScriptedAppliance, tmp_pat
         answered = 'gen_ai_server_request_duration_seconds_count{error_type=""}'
         # Two loads of four and three computed answers, and the two that waited.
         wait_for(lambda: server.number(f"sum({answered})") == 9)
+
+
+def test_nobody_asks_for_a_metric_that_is_not_there() -> None:
+    """Rules, board, autoscalers and documentation; docs/metrics.md itself comes from the code."""
+    table = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    there = set(re.findall(r"^\| `([\w:]+)`", table, re.MULTILINE))
+    assert len(there) > 40
+    asking = [*DEPLOY.rglob("*.yml"), *DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.json")]
+    asking += (ROOT / "docs").glob("*.md")
+    not_ours = r"appliance_(?:front|pod|session|waiting)\b|gen_ai_token_type\b"
+    not_ours += r"|vllm:num_preemptions_total"  # vLLM tells it itself
+    pattern = re.compile(rf"(?<![\w:/])(?!{not_ours})((?:appliance_|gen_ai_|vllm:)[a-z_]+[a-z])")
+    unknown = {
+        (file.name, name)
+        for file in asking
+        for name in pattern.findall(file.read_text("utf-8"))
+        if name not in there and re.sub("_(bucket|sum|count)$", "", name) not in there
+    }
+    assert unknown == set()
 
 
 def test_the_board_is_whole() -> None:

@@ -128,11 +128,13 @@ def _has_room(folder: Path, gguf: Path) -> bool:
 
 
 def _beside_a_link(gguf: Path, folder: Path) -> Path:
-    """A folder of ours in which the GGUF file seems to lie: the library writes beside it."""
+    """A folder of ours in which the GGUF file seems to lie: the library writes beside it, and opens
+    the file for writing too, so one that is not ours has to be copied."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     link = folder / "model.gguf"
-    for place in (os.symlink, os.link, shutil.copyfile):
+    ours = os.access(gguf, os.W_OK)
+    for place in (os.symlink, os.link, shutil.copyfile) if ours else (shutil.copyfile,):
         try:
             place(gguf, link)
         except OSError:

@@ -4,4 +4,4 @@
 holds it equal to the newest file in `versions/`.
 """
 
-HEAD = "0012"
+HEAD = "0013"

@@ -1,0 +1,40 @@
+"""Where OpenVINO reads a GGUF file: the library writes beside it, and opens it for writing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live import ROOT
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+from appliance.engine.worker.loading import _beside_a_link
+if os.geteuid() == 0:
+    os.setuid(65534)
+place = _beside_a_link(Path(sys.argv[1]), Path(sys.argv[2]))
+open(place, "r+b").close()
+print("link" if place.is_symlink() else "copy", place.read_text())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
+@pytest.mark.parametrize(("mode", "place"), [(0o666, "link"), (0o444, "copy")])
+def test_a_file_that_is_not_ours_is_copied(tmp_path: Path, mode: int, place: str) -> None:
+    """As in an image, where a package lies in a root that nobody may write to."""
+    gguf, folder = tmp_path / "model.gguf", tmp_path / "ours"
+    gguf.write_text("weights", encoding="ascii")
+    gguf.chmod(mode)
+    folder.mkdir()
+    folder.chmod(0o777)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    command = [sys.executable, "-c", SCRIPT, str(gguf), str(folder / "openvino.partial")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [place, "weights"]
