@@ -192,7 +192,6 @@ def _broken(error: httpx2.HTTPError, accepted: bool) -> EngineFailed | EngineUna
         return EngineFailed("The engine has been silent for too long. Please ask again.")
     if accepted:
         return EngineFailed(
-            "The engine stopped in the middle of the answer. It is being restarted; "
-            "please ask again."
+            "The engine stopped in the middle of the answer. Please ask again in a moment."
         )
     return EngineUnavailable("The engine does not answer.", retry_after=RETRY_SECONDS)

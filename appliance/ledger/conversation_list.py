@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_
+from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlmodel import col
 
 from appliance.errors import InvalidRequest
@@ -33,11 +33,6 @@ def placed_conversations(owner: str, limit: int) -> Select[*tuple[Any, ...]]:
 
 
 def _listed(owner: str) -> Select[*tuple[Any, ...]]:
-    count = (
-        Select(func.count())
-        .where(col(ConversationMessage.conversation_id) == Conversation.id)
-        .scalar_subquery()
-    )
     return (
         Select(
             col(Conversation.id),
@@ -46,7 +41,6 @@ def _listed(owner: str) -> Select[*tuple[Any, ...]]:
             col(Conversation.updated_at),
             col(Conversation.folder),
             col(Conversation.pinned),
-            count.label("message_count"),
         )
         .where(col(Conversation.owner) == owner, col(Conversation.deleted_at).is_(None))
         .order_by(col(Conversation.updated_at).desc(), col(Conversation.id).desc())

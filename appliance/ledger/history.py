@@ -104,8 +104,8 @@ class History:
         found = await self._fresh(lambda session: session.exec(query).all())
         return {opinion.request_id: opinion for opinion in found}
 
-    async def replays(self, request_id: str, generation_ids: Sequence[str]) -> list[str]:
-        """Ids of the requests that ran a generation of this request again, oldest first."""
+    async def replays(self, generation_ids: Sequence[str]) -> list[str]:
+        """Ids of the requests that ran one of these generations again, oldest first."""
         query: Any = (
             Select(col(GenerationStored.request_id))
             .where(col(GenerationStored.replay_of).in_(generation_ids))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from threading import Lock
 
-from ulid import ULID, ULIDGenerator
+from ulid import ULIDGenerator
 
 _NANOSECONDS_IN_MILLISECOND = 1_000_000
 
@@ -35,11 +35,3 @@ class IdSource:
 
 
 new_id = IdSource()
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` has the form of one of our ids; says nothing of a row behind it."""
-    try:
-        return str(ULID.from_str(text)) == text
-    except ValueError:
-        return False

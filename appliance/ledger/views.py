@@ -114,7 +114,6 @@ class ConversationRow:
     title: str
     created_at: datetime
     updated_at: datetime
-    message_count: int
     folder: str | None = None
     pinned: bool | None = None
 

@@ -17,6 +17,7 @@ from appliance.ledger.views import ConversationDetail
 from appliance.web import presets
 from appliance.web.chat_asking import at_rest, check_prompt, put_question
 from appliance.web.chat_files import files_of
+from appliance.web.chat_found import message_in, message_of, stopped_elsewhere, written_elsewhere
 from appliance.web.chat_list import chat_list
 from appliance.web.chat_messages import bubble, title_of
 from appliance.web.chat_settings import Tuning, TuningDep
@@ -29,11 +30,7 @@ from appliance.web.chat_views import (
     chat_view,
     context_use,
     earlier_view,
-    message_in,
-    message_of,
     message_view,
-    stopped_elsewhere,
-    written_elsewhere,
 )
 from appliance.web.page import ASKING, Page, PageDep
 from appliance.web.page_route import PageRoute

@@ -13,9 +13,10 @@ from appliance.errors import InvalidRequest
 from appliance.ledger.tables_chat import ConversationMessage
 from appliance.ledger.views import ConversationDetail
 from appliance.web.chat_asking import again, at_rest, check_prompt, go_on, put_answer, put_question
+from appliance.web.chat_found import message_in
 from appliance.web.chat_messages import bubble
 from appliance.web.chat_tree import branch, newest_below
-from appliance.web.chat_views import CHAT, chat_view, message_in
+from appliance.web.chat_views import CHAT, chat_view
 from appliance.web.page import ASKING, Page, PageDep
 from appliance.web.page_route import PageRoute
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
 
-from appliance.errors import NotFound
 from appliance.ledger.tables_assistants import Attachment
 from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationDetail
 from appliance.web import chat_title, presets
 from appliance.web.chat_asking import assistant_of
 from appliance.web.chat_files import files_of
+from appliance.web.chat_found import message_in
 from appliance.web.chat_list import ChatList, chat_list
 from appliance.web.chat_messages import Bubble, bubble
 from appliance.web.chat_settings import Tuning
 from appliance.web.chat_tree import branch, places
 from appliance.web.page import Page
-from appliance.web.sse import wants_once
 
-# Another front writes an answer that is looked for here.
-LOOK_EVERY_SECONDS = 1.0
-# Another appliance on the same ledger looks several times a second what it is to stop.
-STOPPED_ELSEWHERE_SECONDS = 5.0
 CHAT = "chat.html"
 MESSAGE = "message.html"
 SHOWN_AT_ONCE = 40  # messages
@@ -158,38 +151,6 @@ async def message_view(page: Page, conversation_id: str, message_id: str) -> Mes
         context=context_use(page, branch(found.messages, message_id)),
         naming=runs.get(chat_title.run_id(conversation_id), page.caller.name) is not None,
     )
-
-
-async def message_of(page: Page, conversation_id: str, message_id: str) -> ConversationMessage:
-    """The message; raises NotFound when the conversation is not the reader's or has no such one."""
-    found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
-    return message_in(found, message_id)
-
-
-async def written_elsewhere(page: Page, conversation_id: str, message_id: str) -> None:
-    """Until nobody writes this answer any more: another front may, that shares the ledger.
-
-    Who asks only for what stands now is kept for one look's time, so that they do not ask at once.
-    """
-    once = wants_once(page.request)
-    while (await message_of(page, conversation_id, message_id)).status == "streaming":
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
-        if once:
-            return
-
-
-async def stopped_elsewhere(page: Page, conversation_id: str, message_id: str) -> None:
-    """Until nobody writes this answer any more, or whoever does is busy with something else."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOPPED_ELSEWHERE_SECONDS):
-            await written_elsewhere(page, conversation_id, message_id)
-
-
-def message_in(found: ConversationDetail, message_id: str) -> ConversationMessage:
-    for message in found.messages:
-        if message.id == message_id:
-            return message
-    raise NotFound("This message does not exist.")
 
 
 async def _assistant(

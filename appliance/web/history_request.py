@@ -63,7 +63,7 @@ async def request(page: PageDep, request_id: str) -> Response:
         request=found.request,
         generations=tuple(generation_view(record, base_url) for record in found.generations),
         given=(await history.ratings([request_id], page.caller.name)).get(request_id),
-        replays=await history.replays(request_id, ids) if ids else (),
+        replays=await history.replays(ids) if ids else (),
         original=original,
         adapters=facts.adapters if facts else (),
     )

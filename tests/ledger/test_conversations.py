@@ -44,15 +44,13 @@ async def test_the_list_is_paged_with_the_last_used_first(ledger: Ledger) -> Non
     await ledger.conversations.create("Anna", title="not yours")
     await ledger.conversations.add_message(made[0].id, "owner", role="user", content="again")
 
-    titles, counts, before = [], [], None
+    titles, before = [], None
     for _ in range(3):
         page = await ledger.conversations.list("owner", limit=2, before=before)
         titles += [row.title for row in page.rows]
-        counts += [row.message_count for row in page.rows]
         before = page.next_before
 
     assert titles == ["chat 0", "chat 4", "chat 3", "chat 2", "chat 1"]
-    assert counts == [1, 0, 0, 0, 0]
     assert before is None
 
 
