@@ -15,6 +15,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedApplianc
         yield running
 
 
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedAppliance]:
+    """One place at the engine, and short lines before it."""
+    limits = {"queue_limit": 60, "queue_limit_per_key": 55}
+    folder = tmp_path_factory.mktemp("narrow")
+    with scripted_appliance(folder, max_concurrency=1, cache_minutes=0, **limits) as running:
+        yield running
+
+
 @pytest.fixture
 def client(house: ScriptedAppliance) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=house.url, timeout=20) as http:

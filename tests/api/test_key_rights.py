@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.api.test_keys_at_work import bearer, say
+from tests.api.working import bearer, say
 from tests.scripted_app import ScriptedAppliance
 
 

@@ -1,111 +1,23 @@
-"""Keys as their holders meet them: limits with their headers, the queue, and being revoked."""
+"""Keys as their holders meet them: limits with their headers, and the queue."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, TypeVar
 
-import anyio
 import httpx2
 import pytest
-from sqlmodel import col, update
 
-from appliance.ledger.database import Database
-from appliance.ledger.keys import KeyStore
-from appliance.ledger.tables_keys import ApiKey
-from appliance.ledger.writer import Writer
-from tests.scripted_app import ScriptedAppliance, scripted_appliance
-from tests.scripted_engine import KEY
-from tests.waiting import until
+from tests.api.working import (
+    bearer,
+    busy,
+    new_key,
+    queue_of,
+    say,
+    waiting,
+)
+from tests.scripted_app import ScriptedAppliance
 
 pytestmark = pytest.mark.anyio
-T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedAppliance]:
-    """One place at the engine, and short lines before it."""
-    limits = {"queue_limit": 60, "queue_limit_per_key": 55}
-    folder = tmp_path_factory.mktemp("narrow")
-    with scripted_appliance(folder, max_concurrency=1, cache_minutes=0, **limits) as running:
-        yield running
-
-
-def say(text: str, **more: Any) -> dict[str, Any]:
-    return {"model": "auto", "messages": [{"role": "user", "content": text}], **more}
-
-
-def revoke(house: ScriptedAppliance, name: str) -> None:
-    """As the command line does it: beside the running appliance."""
-    anyio.run(beside, house, lambda _, keys: keys.revoke(name))
-
-
-def rotate(house: ScriptedAppliance, name: str) -> None:
-    """Without grace."""
-    anyio.run(beside, house, lambda _, keys: keys.rotate(name))
-
-
-def expire(house: ScriptedAppliance, name: str) -> None:
-    """As if the key's last moment had just gone by."""
-    now = update(ApiKey).where(col(ApiKey.name) == name).values(expires_at=datetime.now(UTC))
-    anyio.run(beside, house, lambda writer, _: writer.execute(lambda s: s.execute(now)))
-
-
-async def beside(
-    house: ScriptedAppliance, work: Callable[[Writer, KeyStore], Awaitable[object]]
-) -> None:
-    database = Database(house.settings.effective_database_url)
-    writer = Writer(database)
-    await work(writer, KeyStore(database, writer))
-    writer.close()
-    database.close()
-
-
-async def aside(work: Callable[..., T], *args: Any, **more: Any) -> T:
-    """In a thread that knows of no event loop, so that it may run one of its own."""
-    return await asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **more))
-
-
-async def new_key(house: ScriptedAppliance, name: str) -> str:
-    return await aside(house.key, name)
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret}"}
-
-
-@asynccontextmanager
-async def busy(house: ScriptedAppliance, **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client, while somebody else's answer holds the only place until `release` is set."""
-    house.engine.release.clear()
-    house.engine.started.clear()
-    async with httpx2.AsyncClient(base_url=house.url, timeout=30) as client:
-        body = {"prompt": "wait", "stream": True}
-        async with client.stream("POST", "/generate", json=body, headers=headers):
-            await until(house.engine.started.is_set)
-            try:
-                yield client
-            finally:
-                house.engine.release.set()
-
-
-async def queue_of(client: httpx2.AsyncClient) -> dict[str, Any]:
-    found: dict[str, Any] = (await client.get("/admin/queue")).json()
-    return found
-
-
-async def waiting(client: httpx2.AsyncClient, count: int) -> dict[str, Any]:
-    """The queue, once so many wait in it."""
-    for _ in range(5000):
-        if len((found := await queue_of(client))["waiting"]) >= count:
-            return found
-    raise AssertionError(f"never {count} waiting: {found}")
 
 
 def test_answers_tell_what_is_left_and_a_refusal_when_to_come_back(
@@ -162,110 +74,6 @@ def test_wrong_keys_are_throttled_and_good_ones_are_not(narrow: ScriptedApplianc
         assert 1 <= int(wrong[-1].headers["retry-after"]) <= 60
         assert wrong[-1].json()["error"]["type"] == "rate_limit_error"
         assert client.get("/v1/models", headers=bearer(good)).status_code == 200
-
-
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/generate"])
-@pytest.mark.parametrize(
-    ("end", "said"),
-    [(revoke, "was revoked"), (expire, "has expired"), (rotate, "was replaced")],
-)
-async def test_the_end_of_a_key_ends_a_running_stream_within_a_second(
-    narrow: ScriptedAppliance, path: str, end: Callable[..., None], said: str
-) -> None:
-    name = f"eve who {said} at {path.rpartition('/')[2]}"
-    secret = await new_key(narrow, name)
-    mark = await aside(narrow.mark)
-    narrow.engine.release.clear()
-    narrow.engine.started.clear()
-    body = say("wait", stream=True) if path[1] == "v" else {"prompt": "wait", "stream": True}
-    async with (
-        httpx2.AsyncClient(base_url=narrow.url, timeout=30) as client,
-        client.stream("POST", path, json=body, headers=bearer(secret)) as answer,
-    ):
-        await until(narrow.engine.started.is_set)
-        await aside(end, narrow, name)
-        ended = time.monotonic()
-        events = [line[6:] async for line in answer.aiter_lines() if line.startswith("data: {")]
-        # A second is promised; a busy machine may need longer to notice.
-        assert time.monotonic() - ended < 5
-    error = json.loads(events[-1])["error"]
-    assert said in (error["message"] if isinstance(error, dict) else error)
-    await until(lambda: narrow.engine.running == 0)
-    ((request, generation),) = await aside(narrow.rows, path, after=mark)
-    assert generation is not None
-    assert said in (request.error or "")
-    assert said in (generation.error or "")
-
-
-async def test_revoking_ends_what_an_open_page_follows(narrow: ScriptedAppliance) -> None:
-    secret = await aside(narrow.key, "spy", scopes=["history"])
-    address, headers = "/history/live?after=0&show=all", bearer(secret)
-    async with httpx2.AsyncClient(base_url=narrow.url, timeout=30) as browser:
-        await browser.get("/history", headers=headers)
-        async with browser.stream("GET", address, headers=headers) as live:
-            lines = live.aiter_lines()
-            assert await anext(lines) == "event: rows"
-            await aside(revoke, narrow, "spy")
-            ended = time.monotonic()
-            assert not [line async for line in lines if "event: rows" in line]
-            assert time.monotonic() - ended < 5
-
-
-@pytest.mark.parametrize(("end", "said"), [(revoke, "was revoked"), (rotate, "was replaced")])
-async def test_the_end_of_a_key_ends_what_it_has_another_server_say(
-    narrow: ScriptedAppliance, end: Callable[..., None], said: str
-) -> None:
-    name = f"root who {said}"
-    secret = await aside(narrow.key, name, is_admin=True)
-    async with httpx2.AsyncClient(
-        base_url=narrow.url, headers=bearer(secret), timeout=30
-    ) as client:
-        narrow.engine.release.set()
-        asked = await client.post("/v1/chat/completions", json=say("wait"))
-        narrow.engine.release.clear()
-        narrow.engine.started.clear()
-        await client.get("/history")  # once the row is written
-        path = f"/admin/requests/{asked.headers['x-request-id']}/replay"
-        there = {"url": narrow.engine.url, "key": KEY}
-        replay = asyncio.create_task(client.post(path, json=there))
-        await until(narrow.engine.started.is_set)
-        await aside(end, narrow, name)
-        ended = time.monotonic()
-        answer = await replay
-        assert time.monotonic() - ended < 5
-    assert answer.status_code == 401
-    assert said in answer.json()["detail"]
-    await until(lambda: narrow.engine.running == 0)
-
-
-async def test_by_another_server_nobody_becomes_the_owner_of_this_one(
-    narrow: ScriptedAppliance,
-) -> None:
-    secret = await aside(narrow.key, "ada", is_admin=True)
-    async with httpx2.AsyncClient(base_url=narrow.url, headers=bearer(secret)) as client:
-        asked = await client.post("/v1/chat/completions", json=say("text"))
-        await client.get("/history")
-        mark = await aside(narrow.mark)
-        path = f"/admin/requests/{asked.headers['x-request-id']}/replay"
-        answer = await client.post(path, json={"url": narrow.url, "model": "auto"})
-    assert answer.status_code == 502
-    ((refused, _),) = await aside(narrow.rows, "/v1/chat/completions", after=mark)
-    assert (refused.status, refused.key_name) == (401, None)
-
-
-async def test_revoking_ends_what_waits_in_the_queue(narrow: ScriptedAppliance) -> None:
-    secret = await new_key(narrow, "mallory")
-    async with busy(narrow) as client:
-        body = say("text")
-        asked = asyncio.create_task(
-            client.post("/v1/chat/completions", json=body, headers=bearer(secret))
-        )
-        await waiting(client, 1)
-        await aside(revoke, narrow, "mallory")
-        answer = await asked
-        assert answer.status_code == 401
-        assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert not (await queue_of(client))["waiting"]
 
 
 async def test_a_stream_that_waits_is_told_its_place_as_comments(

@@ -13,7 +13,7 @@ from appliance.engine.client import EngineClient, http_client
 from appliance.engine.remote import RemoteEngine
 from appliance.gateway import redis_contact
 from appliance.gateway.queue import FairQueue, Queue
-from appliance.gateway.redis_contact import make_pool
+from appliance.gateway.redis_contact import Contact, make_pool
 from appliance.gateway.redis_queue import SharedQueue
 from appliance.ledger.database import Database
 from tests.clock import Clock
@@ -26,6 +26,21 @@ from tests.servers import RedisServer
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def contact(server: RedisServer, clock: Clock) -> AsyncIterator[Contact]:
+    contact = Contact(make_pool(server.url), "alone", clock)
+    yield contact
+    await contact.close()
 
 
 @pytest.fixture(scope="module")

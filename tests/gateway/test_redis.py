@@ -2,83 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from appliance.domain import (
-    ChoiceFinished,
-    ReasoningDelta,
-    TextDelta,
-    TokenLogprob,
-    ToolCallDelta,
-    Usage,
-)
 from appliance.errors import RateLimited
-from appliance.gateway import redis_contact, redis_store, redis_turn
+from appliance.gateway import redis_contact, redis_store
 from appliance.gateway.caller import Caller
 from appliance.gateway.counters import Counters, redis_storage
 from appliance.gateway.holdings import Holding
 from appliance.gateway.limits import RateLimits
 from appliance.gateway.redis_contact import Contact, Counting, make_pool
 from appliance.gateway.redis_holdings import SharedHoldings
-from appliance.gateway.redis_store import RedisStore
-from appliance.gateway.store import KeptAnswer
 from tests.clock import Clock
+from tests.gateway.kept import ANSWER, store
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
 from tests.scripted_engine import KEY, scripted_engine
 from tests.servers import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
-
-ANSWER = KeptAnswer(
-    request_id="r",
-    model="m",
-    made_at=1000.5,
-    events=(
-        ReasoningDelta("hm"),
-        TextDelta(
-            "你好 🦊", logprobs=(TokenLogprob("你", -0.5, (228, 189), (TokenLogprob("a", -1),)),)
-        ),
-        ToolCallDelta(0, "id", "name", '{"a": 1}', choice=1),
-        ChoiceFinished("tool_calls", 1),
-    ),
-    finish_reason="stop",
-    usage=Usage(3, 4, 1, 2),
-)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def contact(server: RedisServer, clock: Clock) -> AsyncIterator[Contact]:
-    contact = Contact(make_pool(server.url), "alone", clock)
-    yield contact
-    await contact.close()
-
-
-def store(contact: Contact, **changes: Any) -> RedisStore:
-    options: dict[str, Any] = {"scope": "here", "seconds": 60, "max_bytes": 10_000}
-    return RedisStore(contact, **(options | changes))
 
 
 def limits(contact: Contact) -> RateLimits:
@@ -197,76 +144,6 @@ async def test_an_outage_is_noticed_and_told_once_for_all_who_ask(
     assert [record.message.partition(" (")[0] for record in caplog.records] == [
         "Redis is away: alone"
     ]
-
-
-async def first(kept: RedisStore, key: str, answer: KeptAnswer | None = ANSWER) -> str:
-    """What came of it: somebody else's answer, or work of our own that took a moment."""
-    async with kept.first(key) as found:
-        if found is not None:
-            return "given"
-        await asyncio.sleep(0.1)
-        if answer is not None:
-            await kept.put(key, answer)
-        return "computed"
-
-
-async def test_fronts_that_ask_at_once_compute_once(contact: Contact) -> None:
-    fronts = [store(contact) for _ in range(5)]
-    for key in ("a", "b"):
-        came = await asyncio.gather(*(first(front, key) for front in fronts))
-        assert sorted(came) == ["computed"] + ["given"] * 4
-    assert await first(fronts[0], "a") == "given"
-
-
-async def test_who_computed_nothing_leaves_the_turn_to_the_next(contact: Contact) -> None:
-    """An engine that failed, a client that left: nobody waits for what will not come."""
-    fronts = [store(contact) for _ in range(3)]
-    came = await asyncio.gather(*(first(front, "k", None) for front in fronts))
-    assert came == ["computed"] * 3
-    leaving = asyncio.create_task(first(fronts[0], "k", None))
-    await asyncio.sleep(0.05)
-    leaving.cancel()
-    async with asyncio.timeout(redis_turn.LEASE_SECONDS / 2):
-        assert await first(fronts[1], "k") == "computed"
-
-
-async def test_a_front_that_died_is_waited_for_until_its_lease_ends(
-    contact: Contact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_turn, "LEASE_SECONDS", 0.5)
-    one, two = store(contact), store(contact)
-    async with one.first("k") as nothing:
-        assert nothing is None
-        began = time.monotonic()
-        assert await first(two, "k") == "computed"
-        assert time.monotonic() - began > 0.4
-
-
-async def test_a_lease_is_renewed_and_not_taken_from_another(
-    contact: Contact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_turn, "LEASE_SECONDS", 1.0)
-    monkeypatch.setattr(redis_turn, "RENEW_SECONDS", 0.1)
-    one, two, client = store(contact), store(contact), Redis(connection_pool=contact.pool)
-    async with one.first("k"):
-        waiting = asyncio.create_task(first(two, "k"))
-        await asyncio.sleep(2.0)
-        assert not waiting.done()
-        (name,) = await client.keys(f"{redis_store.TURN_PREFIX}*")
-        await client.set(name, "somebody else's", px=60_000)
-    await asyncio.sleep(0.3)
-    assert await client.get(name) == b"somebody else's"
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-
-
-async def test_without_redis_everybody_computes(server: RedisServer, contact: Contact) -> None:
-    one, two = store(contact), store(contact)
-    async with one.first("k"):
-        waiting = asyncio.create_task(first(two, "k"))
-        await asyncio.sleep(0.05)
-        server.kill()
-        assert await waiting == "computed"
 
 
 BODY = {"messages": [{"role": "user", "content": "say one two"}], "temperature": 0}
