@@ -8,6 +8,7 @@ read, a shorter stretch at a time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,10 @@ from appliance.ledger.tables_feedback import Searched
 FIRST_STRETCH = 25_000
 READ_AT_ONCE = 2_000
 MOST_AT_ONCE = 200
+MANY = 0.05
+"""Of the texts that are read, how many must match to make reading the quicker way."""
+QUICK_SECONDS = 0.04
+"""After a quick stretch of the index in a file, the next one is twice as long."""
 
 _IS_INDEXED = text(f"SELECT to_regclass('{SERVER_INDEX}') IS NOT NULL")
 
@@ -41,7 +46,27 @@ def looks(session: Session, words: str, *, since: str | None, before: str | None
     """Requests that hold `words`, each once or twice, with ids from `since` up to `before`."""
     newest: Any = Select(func.max(Searched.id)) if before is None else Select(near(before))
     high, lowest = (session.scalar(newest) or 0) + 1, _lowest(session, since)
-    for stretch in _stretches(_way(session, words), lowest, high):
+    way = _way(session, words)
+    through = partial(_through, session, words, before, lowest)
+    if way == "stretch":
+        # The index would look at all of a stretch before it gives the newest: what stands in many
+        # texts is sooner read.
+        middle, found = max(lowest, high - READ_AT_ONCE), 0
+        for look in through(_stretches("texts", middle, high)):
+            found += len(look.ids)
+            yield look
+        high, way = middle, "texts" if found > READ_AT_ONCE * MANY else way
+    yield from through(_stretches(way, lowest, high))
+    if high <= lowest:
+        yield Look((), str, over=True)
+
+
+def _through(
+    session: Session, words: str, before: str | None, lowest: int, stretches: Iterator[Stretch]
+) -> Iterator[Look]:
+    """The matches of one stretch after the other, some at a time."""
+    for stretch in stretches:
+        high = stretch.high
         while high > stretch.low:
             query = newest_matches(
                 words, replace(stretch, high=high), before=before, most=MOST_AT_ONCE
@@ -50,8 +75,6 @@ def looks(session: Session, words: str, *, since: str | None, before: str | None
             high = found[-1][0] if len(found) == MOST_AT_ONCE else stretch.low
             ids = [request_id for _, request_id in found]
             yield Look(ids, partial(_further, session, high), over=high <= lowest)
-    if high <= lowest:
-        yield Look((), lambda: None, over=True)
 
 
 def _way(session: Session, words: str) -> Way:
@@ -73,19 +96,16 @@ def _lowest(session: Session, since: str | None) -> int:
 
 def _stretches(way: Way, lowest: int, high: int) -> Iterator[Stretch]:
     """All texts with ids from `lowest` up to `high`; the newest stretch first."""
-    if way == "stretch" and high > lowest:
-        # Words that stand in many texts are found here, sooner than the index has sorted them.
-        yield Stretch(max(lowest, high - READ_AT_ONCE), high, "texts")
-        high -= READ_AT_ONCE
     length = FIRST_STRETCH
     while high > lowest:
-        if way == "words":
-            low, length = high - length, 2 * length
-        elif way == "stretch":
+        if way == "stretch":
             low = (high - 1) >> STRETCH_BITS << STRETCH_BITS
         else:
-            low = high - READ_AT_ONCE
+            low = high - (length if way == "words" else READ_AT_ONCE)
+        begun = time.monotonic()
         yield Stretch(max(lowest, low), high, way)
+        if time.monotonic() - begun < QUICK_SECONDS:
+            length *= 2
         high = low
 
 
