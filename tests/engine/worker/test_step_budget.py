@@ -8,7 +8,7 @@ from appliance.engine.worker.backends.step_budget import StepBudget
 
 BLOCK = 32
 LARGEST = 128
-SECONDS = 0.18
+SECONDS = 0.15
 
 
 def budget_of() -> StepBudget:

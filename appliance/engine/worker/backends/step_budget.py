@@ -4,7 +4,7 @@ no thread and no clock."""
 from __future__ import annotations
 
 # What a step may take while answers run: with the hand-over, a token comes every quarter second.
-STEP_SECONDS = 0.18
+STEP_SECONDS = 0.15
 # What one more block adds to a step, against the average of its blocks: a step has fixed costs.
 _NEXT_BLOCK = 0.6
 
