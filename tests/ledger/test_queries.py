@@ -183,7 +183,6 @@ async def test_totals_count_everything(ledger: Ledger) -> None:
             page_of_conversations("owner", None, 50),
             "SEARCH conversation USING INDEX conversation_by_owner",
         ),
-        (page_of_conversations("owner", None, 50), "COVERING INDEX message_by_conversation"),
     ],
 )
 def test_queries_use_their_indexes(ledger: Ledger, statement: Executable, uses: str) -> None:

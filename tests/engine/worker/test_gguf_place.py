@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +25,23 @@ print("link" if place.is_symlink() else "copy", place.read_text())
 """
 
 
+@pytest.fixture
+def anyones() -> Iterator[Path]:
+    """A folder that others may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 @pytest.mark.parametrize(("mode", "place"), [(0o666, "link"), (0o444, "copy")])
-def test_a_file_that_is_not_ours_is_copied(tmp_path: Path, mode: int, place: str) -> None:
+def test_a_file_that_is_not_ours_is_copied(anyones: Path, mode: int, place: str) -> None:
     """As in an image, where a package lies in a root that nobody may write to."""
-    gguf, folder = tmp_path / "model.gguf", tmp_path / "ours"
+    gguf, folder = anyones / "model.gguf", anyones / "ours"
     gguf.write_text("weights", encoding="ascii")
     gguf.chmod(mode)
     folder.mkdir()
     folder.chmod(0o777)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
     command = [sys.executable, "-c", SCRIPT, str(gguf), str(folder / "openvino.partial")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
