@@ -56,3 +56,8 @@ class Answer:
 
 def random_prompt(length: int, seed: int) -> list[int]:
     return random.Random(seed).choices(range(100, 40_000), k=length)  # noqa: S311
+
+
+def endless_prompt(seed: int) -> list[int]:
+    """Its greedy answer says it again until the tokens are used up, however a machine rounds."""
+    return random_prompt(5, seed) * 8

@@ -22,6 +22,7 @@ from tests.engine.worker.openvino_parts import (
     BLOCK,
     END,
     Answer,
+    endless_prompt,
     random_prompt,
 )
 from tests.waiting import until
@@ -98,7 +99,7 @@ async def test_prompt_in_pieces_reads_as_the_whole_does(backend: OpenVinoBackend
     """Beside a running answer a prompt is read in small pieces; the answer is the same."""
     prompt = random_prompt(300, 7)
     alone = await Answer(backend, prompt)
-    running = Answer(backend, random_prompt(20, 8), max_tokens=900)
+    running = Answer(backend, endless_prompt(8), max_tokens=900)
     await until(lambda: running.tokens)
     fresh = [prompt[1], *prompt[1:]]
     before = len(running.steps)
@@ -115,7 +116,7 @@ async def test_prompt_in_pieces_reads_as_the_whole_does(backend: OpenVinoBackend
 async def test_cancel_in_every_phase_leaves_nothing_behind(
     opened: OpenedModel, backend: OpenVinoBackend
 ) -> None:
-    running = Answer(backend, random_prompt(20, 9), max_tokens=900)
+    running = Answer(backend, endless_prompt(9), max_tokens=900)
     await until(lambda: running.tokens)
     for steps in (0, 1, 2, 3, 5):  # waiting, each piece, the first tokens
         victim = Answer(backend, random_prompt(200, 100 + steps), max_tokens=100)

@@ -27,6 +27,7 @@ from appliance.engine.worker.sampling import TokenSampling
 from appliance.errors import InvalidRequest
 from tests.engine.worker.openvino_parts import (
     Answer,
+    endless_prompt,
     random_prompt,
 )
 from tests.waiting import until
@@ -103,7 +104,7 @@ BAD_FORMS: list[Form] = [
 async def test_bad_forms_are_refused_and_disturb_nobody(backend: OpenVinoBackend) -> None:
     """The library would die of them in a step: none may reach it, checked before or not."""
     most = 900
-    running = Answer(backend, random_prompt(20, 1), max_tokens=most)
+    running = Answer(backend, endless_prompt(1), max_tokens=most)
     await until(lambda: running.tokens)
     for form in BAD_FORMS:
         with pytest.raises(InvalidRequest, match=r"cannot be (enforced|held to: \w)"):
@@ -117,7 +118,7 @@ async def test_bad_forms_are_refused_and_disturb_nobody(backend: OpenVinoBackend
 
 
 async def test_forms_are_compiled_beside_running_answers(backend: OpenVinoBackend) -> None:
-    running = Answer(backend, random_prompt(20, 3), max_tokens=900)
+    running = Answer(backend, endless_prompt(3), max_tokens=900)
     await until(lambda: running.tokens)
     fields = {
         f"f{i}": {"type": "string", "pattern": f"^[a-z]{{2,9}}[0-9]{{{i}}}$"} for i in range(30)
