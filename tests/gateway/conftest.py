@@ -30,6 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to be harmed."""
     server = RedisServer(tmp_path)
     server.start()
     yield server

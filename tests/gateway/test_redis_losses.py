@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -36,20 +35,11 @@ class TwoFronts:
 
 
 @pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be harmed."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 async def both(
-    fragile: RedisServer, fronts: Fronts, invite: Invite, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, fronts: Fronts, invite: Invite, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TwoFronts]:
     monkeypatch.setattr(redis_contact, "AWAY_SECONDS", 0.0)
-    two = TwoFronts(fragile, fronts, invite)
+    two = TwoFronts(server, fronts, invite)
     await two.begin()
     yield two
     # Whoever is still there would wait for a dead server.
@@ -58,17 +48,17 @@ async def both(
 
 
 async def test_without_redis_each_front_goes_on_and_with_it_they_are_one_again(
-    fragile: RedisServer, both: TwoFronts, caplog: pytest.LogCaptureFixture
+    server: RedisServer, both: TwoFronts, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    fragile.kill()
+    server.kill()
     assert await both.all_known() == [(1, 0), (1, 0)]
     assert both.there.inside == ["ben-1"]
     await both.there.come("ben-2")
     await both.here.come("anna-2")
     assert await both.all_known() == [(1, 1), (1, 1)]
 
-    fragile.start()
+    server.start()
     assert await both.all_known() == [(2, 2), (2, 2)]
     await both.here.go("anna-1")
     assert await both.all_known() == [(1, 2), (1, 2)]
@@ -79,9 +69,9 @@ async def test_without_redis_each_front_goes_on_and_with_it_they_are_one_again(
 
 
 async def test_a_redis_that_has_forgotten_everything_is_told_again(
-    fragile: RedisServer, both: TwoFronts
+    server: RedisServer, both: TwoFronts
 ) -> None:
-    async with Redis(port=fragile.port) as client:
+    async with Redis(port=server.port) as client:
         await client.flushall()
     assert await both.all_known() == [(1, 1), (1, 1)]
     await both.here.go("anna-1")
@@ -90,14 +80,14 @@ async def test_a_redis_that_has_forgotten_everything_is_told_again(
 
 
 async def test_a_redis_that_stands_still_cuts_nobody_off(
-    fragile: RedisServer, fronts: Fronts, invite: Invite, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, fronts: Fronts, invite: Invite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_contact, "ANSWER_SECONDS", 0.25)
-    two = TwoFronts(fragile, fronts, invite)
+    two = TwoFronts(server, fronts, invite)
     await two.begin()
-    fragile.freeze()
+    server.freeze()
     try:
         assert await two.all_known() == [(1, 0), (1, 0)]
         assert two.there.inside == ["ben-1"]
     finally:
-        fragile.thaw()
+        server.thaw()

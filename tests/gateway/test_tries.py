@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -33,18 +32,13 @@ async def counting(url: str) -> AsyncIterator[WrongKeys]:
     await contact.close()
 
 
-async def test_fronts_count_together(tmp_path: Path) -> None:
-    server = RedisServer(tmp_path)
-    server.start()
-    try:
-        async with counting(server.url) as one, counting(server.url) as other:
-            await use_up(one, other)
-            for front in (one, other):
-                with pytest.raises(RateLimited):
-                    await front.check("192.0.2.1")
-                await front.check("192.0.2.2")
-    finally:
-        server.kill()
+async def test_fronts_count_together(server: RedisServer) -> None:
+    async with counting(server.url) as one, counting(server.url) as other:
+        await use_up(one, other)
+        for front in (one, other):
+            with pytest.raises(RateLimited):
+                await front.check("192.0.2.1")
+            await front.check("192.0.2.2")
 
 
 async def test_without_an_answer_each_counts_by_itself() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from appliance.ledger.recorder import Recorder
 from appliance.ledger.retention import Keep, Retention
 from appliance.ledger.schema import metadata
 from appliance.ledger.writer import Writer
+from tests.live import ROOT
 from tests.servers import postgresql
 
 
@@ -174,3 +178,17 @@ def cluster() -> Iterator[Cluster]:
         database.migrate()
         database.close()
         yield running
+
+
+def said_by_two(program: str) -> list[str]:
+    """What two processes print that run the same Python at once."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    return [process.communicate(timeout=60)[0] for process in processes]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
@@ -25,9 +22,9 @@ from appliance.ledger.history import History
 from appliance.ledger.schema import metadata
 from appliance.ledger.search_index import SERVER_INDEX
 from appliance.ledger.tables import RequestRecord
-from tests.ledger.support import Cluster, Ledger, at_schema
+from tests.ledger.support import Cluster, Ledger, at_schema, said_by_two
 from tests.ledger.test_migrate import OLDEST_ROWS
-from tests.live import ROOT, free_port
+from tests.live import free_port
 from tests.scripted_app import scripted_appliance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgresql]
@@ -77,16 +74,7 @@ def test_two_that_start_at_once_both_find_a_whole_schema(empty: str) -> None:
         "from appliance.ledger.database import Database;"
         f"Database({empty!r}).migrate(); print('migrated')"
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["migrated\n"] * 2
+    assert said_by_two(program) == ["migrated\n"] * 2
 
 
 async def test_a_server_that_was_restarted_is_found_again(ready: Ledger) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -15,10 +14,9 @@ from appliance.cli import app
 from appliance.errors import SetupError
 from appliance.ledger.database import Database
 from appliance.ledger.migrations import HEAD
-from tests.ledger.support import at_schema
+from tests.ledger.support import at_schema, said_by_two
 from tests.ledger.test_migrate import OLDEST_ROWS
 from tests.ledger.test_postgresql import diagnose
-from tests.live import ROOT
 from tests.servers import program
 
 pytestmark = pytest.mark.postgresql
@@ -162,16 +160,7 @@ def test_of_two_that_start_at_once_one_makes_the_copy(oldest: str, tmp_path: Pat
         "from pathlib import Path; from appliance.ledger.database import Database;"
         f"Database({oldest!r}).migrate(copies=Path({str(tmp_path)!r})); print('migrated')"
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["migrated\n"] * 2
+    assert said_by_two(program) == ["migrated\n"] * 2
     assert len(list(tmp_path.iterdir())) == 1
 
 
