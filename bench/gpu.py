@@ -1,6 +1,7 @@
 """Decode speed of Qwen3-8B's shape on a card, next to what its memory bandwidth allows.
 
     python -m bench.gpu                              bf16, int8, nf4 at 1, 8 and 32 streams
+    python -m bench.gpu --plain --streams 1,8        the library's own steps, to compare with
     python -m bench.gpu --tiny --device cpu          a smoke test: two layers, on the processor
 
 Weights are random and made on the device, so nothing is fetched; speed does not depend on their
@@ -26,6 +27,7 @@ import torch
 from transformers import Qwen3Config
 from transformers.utils import logging as transformers_logging
 
+import appliance.engine.worker.backends.transformers as backend_module
 from appliance.engine.config import Precision
 from appliance.engine.worker.backends.base import Ask, TokenStream
 from appliance.engine.worker.backends.transformers import TransformersBackend
@@ -77,10 +79,13 @@ def measure(config: Qwen3Config, precision: Precision, options: Any, rate: float
     _forget_leftovers(device)
     batches = [int(number) for number in options.streams.split(",")]
     length = PROMPT_TOKENS + options.tokens
+    began, before = time.perf_counter(), _free_bytes(device)
     backend = TransformersBackend(
         model, [], kv_tokens=max(batches) * (length + 32), max_concurrency=max(batches)
     )
     backend.warm_up()
+    took, used = time.perf_counter() - began, (before - _free_bytes(device)) / 2**30
+    print(f"{precision}: warmed up in {took:.1f} s, with {used:.2f} GiB.\n", flush=True)
 
     async def all_of_them() -> list[Speed]:
         backend.start(asyncio.get_running_loop(), _fail)
@@ -104,6 +109,10 @@ def measure(config: Qwen3Config, precision: Precision, options: Any, rate: float
 def _fail(error: BaseException) -> None:
     print(f"the backend died: {error}", file=sys.stderr)
     os._exit(1)
+
+
+def _free_bytes(device: str) -> int:
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else 0
 
 
 def _forget_leftovers(device: str) -> None:
@@ -130,12 +139,15 @@ def main() -> None:
     parser.add_argument("--streams", default="1,8,32")
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--plain", action="store_true", help="without our steps for a card")
     parser.add_argument("--tiny", action="store_true", help="two small layers, to try the script")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device; --tiny --device cpu tries the script without one")
     if options.tokens <= 2 * _SETTLING:
         parser.error(f"--tokens must be above {2 * _SETTLING}, for the first are not timed")
+    if options.plain:
+        setattr(backend_module, "kernels_for", lambda *_: None)  # noqa: B010
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # It says with every product of matrices that it casts.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -17,14 +17,18 @@ from transformers import (
 
 from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.draw import SLICE
-from appliance.engine.worker.backends.sampler import Row, mark_choices
+from appliance.engine.worker.backends.sampler import Row, drawing, mark_choices
 from appliance.engine.worker.sampling import NEUTRAL, TokenSampling
 
 VOCABULARY = 2000
 
 
+def marked(scores: torch.Tensor, rows: list[Row]) -> torch.Tensor:
+    return mark_choices(scores.clone(), rows, drawing(rows, scores.device))
+
+
 def choose(logits: torch.Tensor, rows: list[Row]) -> list[int]:
-    tokens: list[int] = mark_choices(logits.clone(), rows).argmax(1).tolist()
+    tokens: list[int] = marked(logits, rows).argmax(1).tolist()
     return tokens
 
 
@@ -99,14 +103,14 @@ def test_penalties_are_those_of_the_definitions() -> None:
     scores = torch.zeros(1, VOCABULARY)
     scores[0, [1, 7, 8]] = torch.tensor([4.0, 3.0, -2.0])
     generated = (7, 7, 8)
-    presence = mark_choices(scores.clone(), [row(temperature=0.0, generated=generated,
+    presence = marked(scores, [row(temperature=0.0, generated=generated,
                             presence_penalty=0.5, frequency_penalty=0.25)])  # fmt: skip
     assert presence[0, [1, 7, 8]].tolist() == [4.0, 3.0 - 0.5 - 0.5, -2.0 - 0.5 - 0.25]
-    repetition = mark_choices(scores.clone(), [row(temperature=0.0, generated=generated,
+    repetition = marked(scores, [row(temperature=0.0, generated=generated,
                               repetition_penalty=2.0)])  # fmt: skip
     assert repetition[0, [1, 7, 8]].tolist() == [2.0, 1.5, -4.0]
 
 
 def test_unpenalised_greedy_rows_are_not_touched() -> None:
     scores = logits(2)
-    assert mark_choices(scores.clone(), [row(temperature=0.0)] * 2).equal(scores)
+    assert marked(scores, [row(temperature=0.0)] * 2).equal(scores)

@@ -21,6 +21,7 @@ from appliance.engine.worker.backends.transformers import (
     TransformersBackend,
 )
 from appliance.engine.worker.backends.weights import load_model
+from tests.engine.worker.loop_of_a_card import take_the_loop_of_a_card
 from tests.engine.worker.playing import Player, ask, collect
 from tests.waiting import until
 
@@ -28,7 +29,9 @@ END = 2
 PLACES = 16
 
 
-def started(folder: Path, kv_tokens: int = 16_384, places: int = PLACES) -> Player:
+def started(
+    folder: Path, kv_tokens: int = 16_384, places: int = PLACES, *, as_on_a_card: bool = False
+) -> Player:
     backend = TransformersBackend(
         load_model(folder, "fp32", None),
         [END],
@@ -37,12 +40,20 @@ def started(folder: Path, kv_tokens: int = 16_384, places: int = PLACES) -> Play
         grammars=GrammarCompiler(folder / "tokenizer.json", [END]),
     )
     backend.warm_up()
+    if as_on_a_card:
+        take_the_loop_of_a_card(backend)
     return Player(backend)
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["as on a processor", "as on a card"])
+def as_on_a_card(request: pytest.FixtureRequest) -> bool:
+    chosen: bool = request.param
+    return chosen
+
+
 @pytest.fixture(scope="module")
-def player(tiny_folder: Path) -> Iterator[Player]:
-    player = started(tiny_folder)
+def player(tiny_folder: Path, as_on_a_card: bool) -> Iterator[Player]:
+    player = started(tiny_folder, as_on_a_card=as_on_a_card)
     yield player
     player.close()
 
@@ -85,6 +96,15 @@ def test_a_seed_gives_the_same_text_alone_and_in_a_busy_batch(player: Player) ->
     assert busy[7].tokens == alone.tokens
     [other] = player.play(ask(prompt(99), 40, temperature=1.2, top_p=0.95, seed=8))
     assert other.tokens != alone.tokens
+
+
+def test_answers_are_drawn_while_another_prompt_is_read_in_pieces(player: Player) -> None:
+    drawn = {"temperature": 0.9, "top_k": 20}
+    first, second = ask(prompt(1), 60, seed=1, **drawn), ask(prompt(2), 60, seed=2, **drawn)
+    alone = [player.play(each)[0].tokens for each in (first, second)]
+    *both, late = player.play(first, second, ask(prompt(3, 600), 4, seed=3, **drawn))
+    assert [each.tokens for each in both] == alone
+    assert len(late.tokens) == 4
 
 
 def test_without_a_seed_texts_differ(player: Player) -> None:
@@ -168,12 +188,14 @@ def test_the_shared_part_of_a_prompt_is_not_computed_again(player: Player) -> No
     assert second.tokens == first.tokens
 
 
-def test_requests_that_lose_their_cache_go_on_where_they_were(tiny_folder: Path) -> None:
+def test_requests_that_lose_their_cache_go_on_where_they_were(
+    tiny_folder: Path, as_on_a_card: bool
+) -> None:
     """Three answers of 120 tokens in room for 288: some are evicted and start again."""
     wishes = [
         ask(prompt(seed, 40), 120, temperature=1.0, seed=seed, top_logprobs=1) for seed in range(3)
     ]
-    tight = started(tiny_folder, kv_tokens=192, places=3)
+    tight = started(tiny_folder, kv_tokens=192, places=3, as_on_a_card=as_on_a_card)
     restarted: list[bool] = []
     scheduler = tight.backend._manager.batch_processor.scheduler  # type: ignore[attr-defined]
     add = scheduler.add_waiting_request
@@ -194,8 +216,10 @@ def test_requests_that_lose_their_cache_go_on_where_they_were(tiny_folder: Path)
     assert [each.cached_tokens for each in played] == [0] * 3
 
 
-def test_an_evicted_request_goes_on_when_the_others_are_cancelled(tiny_folder: Path) -> None:
-    player = started(tiny_folder, kv_tokens=192, places=2)
+def test_an_evicted_request_goes_on_when_the_others_are_cancelled(
+    tiny_folder: Path, as_on_a_card: bool
+) -> None:
+    player = started(tiny_folder, kv_tokens=192, places=2, as_on_a_card=as_on_a_card)
     manager: Any = player.backend._manager  # type: ignore[attr-defined]
 
     async def scenario() -> Any:
@@ -234,9 +258,9 @@ def test_pieces_of_prompts_beside_answers_follow_the_steps(
 
 
 def test_a_failure_in_the_sampler_ends_every_stream_and_is_fatal(
-    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path, as_on_a_card: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    player = started(tiny_folder, places=3)
+    player = started(tiny_folder, places=3, as_on_a_card=as_on_a_card)
 
     def broken(*_: Any) -> None:
         raise RuntimeError("device-side assert triggered")

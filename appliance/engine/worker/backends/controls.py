@@ -30,6 +30,12 @@ class Controls:
     cached_tokens: int = 0
     scores: deque[Scored] = field(default_factory=deque)
 
+    @property
+    def adjusts(self) -> bool:
+        """Whether scores change before a token is chosen."""
+        sampling = self.sampling
+        return self.matcher is not None or bool(sampling.logit_bias) or sampling.penalised
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Controls:
         """The library copies a request that it evicts and restarts; this one goes on with it."""
         return self

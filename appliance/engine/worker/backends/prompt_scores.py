@@ -78,15 +78,20 @@ class PromptScorer:
 class WatchedProcessors(ContinuousBatchingLogitsProcessorList):  # type: ignore[misc]
     """Our sampler in the library's list, which is told of a whole batch before it is computed."""
 
-    def __init__(self, scorer: PromptScorer | None) -> None:
-        super().__init__(LogitsProcessorList([FusedSampler()]))
-        self.tensors_required = 1
-        self._scorer = scorer
+    def __init__(self, scorer: PromptScorer | None, device: torch.device) -> None:
+        super().__init__(LogitsProcessorList())
+        self._sampler, self._scorer = FusedSampler(device), scorer
+        self.supported_keys, self.do_processing = {"controls": Controls}, True
 
     def prepare_tensor_args(self, requests_in_batch: list[Any], arg_storage: Any) -> Any:
+        """Nothing goes into the library's storage, which would be one more transfer to wait for."""
         if self._scorer is not None:
             self._scorer.note(requests_in_batch)
-        return super().prepare_tensor_args(requests_in_batch, arg_storage)
+        self._sampler.prepare([each.state for each in requests_in_batch if each.has_new_token])
+        return arg_storage
+
+    def __call__(self, input_ids: Any, scores: torch.Tensor, logits_processor_args: Any) -> Any:
+        return self._sampler.choose(scores)
 
 
 def _span(controls: Controls, request: Any, row: int) -> Span | None:

@@ -1,6 +1,6 @@
 """One fused sampler for a whole batch: grammar, bias, penalties, seeds, greedy, log-probabilities.
 
-It stands where transformers expects one of its per-request logits processors, chooses a token for
+It stands where transformers expects its logits processors, chooses a token for
 each row and marks it with +inf, so that the library's own argmax takes it. The library's separate
 processors sort the whole vocabulary twice a step; `draw` does not.
 """
@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.generation.continuous_batching.cb_logits_processors import (
-    ContinuousBatchingLogitsProcessor,
-)
 
 from appliance.engine.worker.backends.base import Scored
 from appliance.engine.worker.backends.controls import Controls, controls_of
-from appliance.engine.worker.backends.draw import Draw, draw
+from appliance.engine.worker.backends.draw import Draw, Draws, sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +30,26 @@ class Row:
     generated: Sequence[int]
 
 
-class FusedSampler(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
+class FusedSampler:
     """Used by the batching thread only. Not for CUDA graphs: rows live in Python."""
 
-    supported_kwargs: dict[str, type] = {"controls": Controls}  # noqa: RUF012
-    ignored_kwargs: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._rows: list[Row] = []
+        self._drawing: Drawing | None = None
 
-    def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        int32_tensor.zero_()
+    def prepare(self, states: Sequence[Any]) -> None:
+        """Everything about the coming step's rows that does not need their logits."""
+        self._rows = [_row(state) for state in states]
+        self._drawing = drawing(self._rows, self._device)
 
-    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        """Remember the rows of the coming step; the tensor is only what the library asks for."""
-        self._rows = [_row(request.state) for request in requests_with_new_token]
-        return torch.zeros(len(self._rows), dtype=torch.int32)
-
-    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
+    def choose(self, scores: torch.Tensor) -> torch.Tensor:
         """Grammars are asked here, while a card still computes the logits."""
-        return mark_choices(scores, self._rows)
+        if scores.is_cuda:  # what was made ready was sent in the order of another stream
+            torch.cuda.current_stream().wait_stream(torch.cuda.default_stream())
+        # A prompt that is still being read has a row too, which nobody reads.
+        mark_choices(scores[: len(self._rows)], self._rows, self._drawing)
+        return scores
 
 
 def _row(state: Any) -> Row:
@@ -63,19 +60,45 @@ def _row(state: Any) -> Row:
     return Row(controls_of(state), prompt, generated)
 
 
-def mark_choices(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The rows that draw, and how; `places` None: all of them."""
+
+    places: torch.Tensor | None
+    draws: Draws
+
+    def mark(self, scores: torch.Tensor) -> None:
+        # A copy of all scores takes as long as the drawing.
+        asked = scores if self.places is None else scores[self.places]
+        choice = self.draws.choose(asked)
+        if self.places is None:
+            scores.scatter_(1, choice.unsqueeze(1), torch.inf)
+        else:
+            # A number in its place would be sent to a card, and waited for.
+            scores.index_put_((self.places, choice), scores.new_full((), torch.inf))
+
+
+def drawing(rows: Sequence[Row], device: torch.device) -> Drawing | None:
+    """None: all rows are greedy."""
+    places = [index for index, row in enumerate(rows) if not row.controls.sampling.greedy]
+    if not places:
+        return None
+    draws = [Draw(rows[i].controls.sampling, len(rows[i].generated)) for i in places]
+    some = None if len(places) == len(rows) else sent(places, torch.int64, device)
+    return Drawing(some, Draws(draws, device))
+
+
+def mark_choices(
+    scores: torch.Tensor, rows: Sequence[Row], drawing: Drawing | None
+) -> torch.Tensor:
     """`scores` [rows, vocabulary], changed in place: each row's choice becomes its maximum."""
     asking = [index for index, row in enumerate(rows) if row.controls.top_logprobs is not None]
     raw = scores[asking].log_softmax(1) if asking else None
     for index, row in enumerate(rows):
-        _adjust(scores[index], row)
-    drawing = [index for index, row in enumerate(rows) if not row.controls.sampling.greedy]
-    if drawing:
-        wishes = [Draw(rows[i].controls.sampling, len(rows[i].generated)) for i in drawing]
-        places = torch.tensor(drawing, device=scores.device)
-        # A copy of all scores takes as long as the drawing.
-        asked = scores if len(drawing) == len(rows) else scores[places]
-        scores[places, draw(asked, wishes)] = torch.inf
+        if row.controls.adjusts:
+            _adjust(scores[index], row)
+    if drawing is not None:
+        drawing.mark(scores)
     if raw is not None:
         chosen = scores[asking].argmax(1)
         # Of two equal maxima the library must not take the other one.

@@ -27,6 +27,9 @@ from appliance.engine.worker.backends.adapters import Adapters
 from appliance.engine.worker.backends.attention import separate
 from appliance.engine.worker.backends.base import Ask, OnFatal, Step, TokenStream
 from appliance.engine.worker.backends.controls import Controls
+from appliance.engine.worker.backends.decode.graphs import captured
+from appliance.engine.worker.backends.decode.library import shorten_loop
+from appliance.engine.worker.backends.decode.shortcut import kernels_for, shorten_on_cpu
 from appliance.engine.worker.backends.grammar import GrammarCompiler
 from appliance.engine.worker.backends.prompt_scores import PromptScorer, WatchedProcessors
 from appliance.engine.worker.backends.pulse import Pulse
@@ -103,6 +106,11 @@ class TransformersBackend:
             self.capabilities |= {"prompt_logprobs"}
         separate(model)
         device = model.device.type
+        self._model, self._kernels = model, None
+        if device == "cuda":
+            self._kernels = kernels_for(model, PAGE_TOKENS)
+        else:
+            shorten_on_cpu(model)
         self._scheduler = partial(
             TurnScheduler,
             switch=adapters.switch if adapters else _no_adapters,
@@ -122,13 +130,20 @@ class TransformersBackend:
             generation_config=generation,
             continuous_batching_config=batching_config(kv_tokens, max_concurrency, device),
         )
-        self._manager.logit_processor = WatchedProcessors(scorer)
+        self._manager.logit_processor = WatchedProcessors(scorer, model.device)
 
     def warm_up(self) -> None:
         """Build the cache and run one step, so that memory runs out now rather than later."""
-        controls = Controls(sampling=replace(NEUTRAL, seed=0))
         SCHEDULER_MAPPING[SCHEDULER] = self._scheduler
         self._manager.start()
+        self._try_out()
+        if self._kernels is not None:
+            shorten_loop(self._manager, self._model, partial(captured, self._kernels))
+            self._try_out()
+
+    def _try_out(self) -> None:
+        """One prompt and two tokens."""
+        controls = Controls(sampling=replace(NEUTRAL, seed=0))
         self._manager.add_request([0], max_new_tokens=2, streaming=False, controls=controls)
         output = None
         while output is None:
@@ -141,6 +156,8 @@ class TransformersBackend:
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         self._loop = loop
         self._on_fatal = on_fatal
+        # From now on everybody has a handler, until they leave: what comes after is for nobody.
+        self._manager.output_router.output_queue = _Nowhere()
         threading.Thread(target=self._watch, name="transformers-watch", daemon=True).start()
 
     @property
@@ -248,6 +265,13 @@ class TransformersBackend:
             stream.fail(f"The engine failed: {reason}")
         self._running.clear()
         self._on_fatal(reason)
+
+
+class _Nowhere:
+    """In place of a queue that nobody reads."""
+
+    def put(self, output: object) -> None:
+        pass
 
 
 def _held(allocator: Any) -> int:

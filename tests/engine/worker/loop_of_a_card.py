@@ -1,0 +1,63 @@
+"""The loop that a card takes, computed on a processor: everything but graphs and kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from appliance.engine.worker.backends.decode.library import shorten_loop
+from appliance.engine.worker.backends.decode.on_cpu import OnCpu
+from appliance.engine.worker.backends.decode.reading import Decoder, read
+from appliance.engine.worker.backends.decode.steps import logits
+from appliance.engine.worker.backends.decode.tables import Tables
+from appliance.engine.worker.backends.transformers import PAGE_TOKENS, TransformersBackend
+
+
+class OnTables:
+    """What a graph reads and nothing else, told to a processor in the library's words."""
+
+    def __init__(self, decoder: Decoder, tables: Tables, cache: Any) -> None:
+        self._decoder, self._tables, self._cache = decoder, tables, cache
+        self.steps = 0
+
+    def logits(self) -> torch.Tensor:
+        self.steps += 1
+        tables = self._tables
+        # As a graph does, it also computes rows that nobody asks for.
+        rows = min(len(tables.tokens), tables.rows + 2)
+        places = [self._places(row) for row in range(rows)]
+        ends = torch.tensor([0, *(len(each) for each in places)]).cumsum(0).int()
+        step = {
+            "cache": self._cache,
+            "position_ids": tables.positions[None, :rows],
+            "write_index": [torch.stack([each[-1] for each in places])],
+            "read_index": [torch.cat(places)],
+            "cu_seq_lens_q": torch.arange(rows + 1, dtype=torch.int32),
+            "cu_seq_lens_k": {"full_attention": ends},
+            "max_length_k": {"full_attention": max(map(len, places))},
+        }
+        found = logits(
+            self._decoder, OnCpu(self._decoder, step), tables.tokens[:rows], tables.wanted[:rows]
+        )
+        return found[: tables.asked]
+
+    def _places(self, row: int) -> torch.Tensor:
+        """Where a row's keys lie, its newest last."""
+        length = int(self._tables.positions[row]) + 1
+        pages = self._tables.pages[row, : -(-length // PAGE_TOKENS)].long()
+        return (pages[:, None] * PAGE_TOKENS + torch.arange(PAGE_TOKENS)).flatten()[:length]
+
+
+def take_the_loop_of_a_card(backend: TransformersBackend) -> OnTables:
+    """To be called after its warm-up."""
+    made: list[OnTables] = []
+
+    def make(tables: Tables, cache: Any) -> OnTables:
+        decoder = read(backend._model)
+        assert decoder is not None
+        made.append(OnTables(decoder, tables, cache))
+        return made[0]
+
+    shorten_loop(backend._manager, backend._model, make)
+    return made[0]
