@@ -8,6 +8,7 @@ from starlette.routing import Route
 from appliance.web import (
     assistant,
     assistant_sharing,
+    assistant_taking,
     assistants,
     attachments,
     banner,
@@ -41,6 +42,7 @@ PAGES = (
     chat_care.router,
     drafts.router,
     assistant.router,
+    assistant_taking.router,
     assistants.router,
     attachments.router,
     assistant_sharing.router,
