@@ -2,7 +2,7 @@
 
 Python is parsed by Python itself, other languages by their tree-sitter grammars, which are
 loaded when first needed. Languages without a grammar here are left unchecked, and said to be:
-the published ones of Kotlin, PowerShell, SQL and Swift stumble over right programs (decision 1).
+the published ones of Kotlin, PowerShell and SQL stumble over right programs (decision 1).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _GRAMMARS = {
     "PHP": ("tree_sitter_php", "language_php"),
     "Ruby": ("tree_sitter_ruby", "language"),
     "Rust": ("tree_sitter_rust", "language"),
+    "Swift": ("tree_sitter_swift", "language"),
     "TypeScript": ("tree_sitter_typescript", "language_tsx"),
 }
 _SHOWN = 40  # characters of what was not understood
