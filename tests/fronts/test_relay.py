@@ -165,6 +165,7 @@ async def test_pieces_come_one_by_one_and_a_client_that_leaves_is_seen(
             assert await asyncio.wait_for(anext(pieces), 10) == said
         assert not first.left.is_set()
     await until(first.left.is_set)
+    assert len(first.scopes) == 1
 
 
 async def test_a_client_that_leaves_before_the_answer_is_seen_too(first: First, url: str) -> None:
@@ -173,7 +174,10 @@ async def test_a_client_that_leaves_before_the_answer_is_seen_too(first: First, 
         await until(lambda: first.scopes)
         asked.cancel()
         await asyncio.wait({asked})
-    await until(first.left.is_set)
+        assert asked.cancelled()
+        await until(first.left.is_set)
+        assert (await asking.get(url + "/")).status_code == 203
+    assert [scope["path"] for scope in first.scopes] == ["/silent", "/"]
 
 
 async def test_an_upload_goes_on_while_it_comes(first: First, url: str) -> None:
