@@ -191,6 +191,16 @@ async def test_an_upload_goes_on_while_it_comes(first: First, url: str) -> None:
     assert answer.content == b"all"
 
 
+async def test_a_request_for_several_hosts_goes_no_further(first: First, url: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(url).port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: one\r\nHost: two\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert first.scopes == []
+
+
 async def test_a_first_front_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     relay, listener = Relay(str(tmp_path / "none"), "s"), socket.create_server(("127.0.0.1", 0))
     async with served(relay, listener), client() as asking:
