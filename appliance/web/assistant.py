@@ -16,15 +16,16 @@ from fastapi.responses import HTMLResponse
 from appliance.errors import InvalidRequest
 from appliance.gateway.context import Origin
 from appliance.web.assistant_view import (
+    LOST,
     TEMPLATE,
+    LostView,
     assistant_of,
     find_run,
-    found_run,
     refuse,
     result_text,
     view,
 )
-from appliance.web.order_form import Bench, FormDep, OrderForm, check_unchanged, form_of
+from appliance.web.order_form import Bench, FormDep, OrderForm, form_of
 from appliance.web.page import ASKING, Page, PageDep
 from appliance.web.page_route import PageRoute
 from appliance.web.prompts import generation_request
@@ -55,10 +56,7 @@ async def order(
 ) -> Response:
     """`mended` comes from a form that shows a problem, and which then has to be drawn anew."""
     try:
-        wanted = check_order(
-            assistant_of(page), task=form.task, text=form.text, language=form.language,
-            target=form.target, think=form.think, start=start, end=end, quoted=form.passage,
-        )  # fmt: skip
+        wanted = _ordered(page, form, start, end)
     except InvalidRequest as error:
         return await refuse(page, form.refused(error))
     return await _answer(page, wanted, form.draft, mended=mended)
@@ -66,16 +64,27 @@ async def order(
 
 @router.post("/write/{run_id}/retry")
 @router.post("/code/{run_id}/retry")
-async def retry(page: PageDep, run_id: str, form: FormDep, mended: Mended = False) -> Response:
-    """The same order once more: the same text, part and choices, whatever is chosen by now."""
-    run, bench = found_run(page, run_id)
-    if not run.over:
+async def retry(
+    page: PageDep,
+    run_id: str,
+    form: FormDep,
+    start: Text = "",
+    end: Text = "",
+    mended: Mended = False,
+) -> Response:
+    """The same order once more: the same text, part and choices, whatever is chosen by now.
+
+    Of a run that was lost with an earlier start of the appliance, the form is all that is left.
+    """
+    found = find_run(page, run_id)
+    if found and not found[0].over:
         raise InvalidRequest("An answer is still being written here. Stop it, or wait for its end.")
     try:
-        check_unchanged(form, bench)
+        wanted = found[1].unchanged(form) if found else _ordered(page, form, start, end)
     except InvalidRequest as error:
-        return await refuse(page, form.refused(error), (run, bench))
-    return await _answer(page, bench.order, bench.draft_id, mended=mended, retried=True)
+        return await refuse(page, form.refused(error), found)
+    draft_id = found[1].draft_id if found else form.draft
+    return await _answer(page, wanted, draft_id, mended=mended, retried=True)
 
 
 @router.get("/write/{run_id}")
@@ -90,13 +99,15 @@ async def result(page: PageDep, run_id: str) -> Response:
 @router.get("/write/{run_id}/stream")
 @router.get("/code/{run_id}/stream")
 async def follow(page: PageDep, run_id: str) -> Response:
-    found = found_run(page, run_id)
+    found = find_run(page, run_id)
 
     async def finished() -> str:
+        if found is None:
+            return page.html(LOST, LostView(assistant_of(page), run_id))
         shown = await view(page, form_of(found[1]), found)
         return page.html(TEMPLATE, shown, block="outcome") + announcement(page, found[0])
 
-    return stream(page, found[0], finished)
+    return stream(page, found[0] if found else None, finished)
 
 
 @router.post("/write/{run_id}/stop")
@@ -110,6 +121,14 @@ async def stop(page: PageDep, run_id: str) -> Response:
     if page.wants_fragment:
         return Response(status_code=204)
     return page.redirect(f"/{assistant_of(page).id}/{run_id}")
+
+
+def _ordered(page: Page, form: OrderForm, start: str, end: str) -> Order:
+    """What the form asks for, or InvalidRequest with the field to mend."""
+    return check_order(
+        assistant_of(page), task=form.task, text=form.text, language=form.language,
+        target=form.target, think=form.think, start=start, end=end, quoted=form.passage,
+    )  # fmt: skip
 
 
 def _start(page: Page, bench: Bench) -> Run:

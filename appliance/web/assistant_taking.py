@@ -16,7 +16,7 @@ from appliance.web.assistant_view import (
 )
 from appliance.web.difference import merge
 from appliance.web.files import download
-from appliance.web.order_form import FormDep, check_unchanged
+from appliance.web.order_form import FormDep
 from appliance.web.page import ASKING, PageDep
 from appliance.web.page_route import PageRoute
 
@@ -38,15 +38,15 @@ async def apply(
     if outcome is None or not outcome.pieces:
         raise InvalidRequest("There is nothing to accept here.")
     try:
-        check_unchanged(form, bench)
+        order = bench.unchanged(form)
     except InvalidRequest as error:
         return await refuse(page, form.refused(error), (run, bench))
     accepted = range(outcome.changes) if accept == "all" else change or ()
-    text = bench.order.passage.with_part(merge(outcome.pieces, accepted))
-    kind, task = assistant_of(page).id, bench.order.task.id
+    text = order.passage.with_part(merge(outcome.pieces, accepted))
+    kind, task = assistant_of(page).id, order.task.id
     await page.parts.drafts.save(
         page.caller.name, kind, text, draft_id=bench.draft_id,
-        task=task, language=bench.order.language,
+        task=task, language=order.language,
     )  # fmt: skip
     return page.redirect(f"/{kind}/drafts/{bench.draft_id}")
 

@@ -23,6 +23,7 @@ from appliance.web.run import Run
 from appliance.web.tasks import HUMAN_LANGUAGES, Assistant, Order, load_assistant
 
 TEMPLATE = "assistant.html"
+LOST = "outcome_lost.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,14 @@ class AssistantView:
     retried: bool = False
     human_languages: Mapping[str, str] = field(default_factory=lambda: HUMAN_LANGUAGES)
     code_languages: Mapping[str, str] = field(default_factory=lambda: CODE_LANGUAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class LostView:
+    """Of a run that is not remembered."""
+
+    assistant: Assistant
+    run_id: str
 
 
 def assistant_of(page: Page) -> Assistant:

@@ -15,14 +15,6 @@ from appliance.web.tasks import Order
 Text = Annotated[str, Form()]
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a run was started for: the order, and the draft whose text it was given."""
-
-    order: Order
-    draft_id: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderForm:
     """What has been typed and chosen, kept when it comes back with a problem at `wrong_field`."""
@@ -40,6 +32,24 @@ class OrderForm:
     def refused(self, error: InvalidRequest) -> OrderForm:
         """The form with the problem at its field."""
         return replace(self, wrong_field=error.param, problem=error.phrase)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a run was started for: the order, and the draft whose text it was given."""
+
+    order: Order
+    draft_id: str
+
+    def unchanged(self, form: OrderForm) -> Order:
+        """The order. Raises InvalidRequest where another text stands in the form by now."""
+        if normal(form.text) != self.order.passage.text:
+            raise InvalidRequest(
+                "The text was changed after this was asked for. Ask again, or take the change "
+                "back.",
+                param="text",
+            )
+        return self.order
 
 
 async def _read(
@@ -65,12 +75,3 @@ def form_of(bench: Bench) -> OrderForm:
         think=order.think,
         draft=bench.draft_id,
     )
-
-
-def check_unchanged(form: OrderForm, bench: Bench) -> None:
-    """Raises InvalidRequest where another text stands in the form than the run was given."""
-    if normal(form.text) != bench.order.passage.text:
-        raise InvalidRequest(
-            "The text was changed after this was asked for. Ask again, or take the change back.",
-            param="text",
-        )

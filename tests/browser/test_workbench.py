@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import PHONE, wait_for
-from tests.scripted_engine import ScriptedEngine
+from tests.live import appliance, free_port
+from tests.scripted_engine import KEY, ScriptedEngine
 
 pytestmark = pytest.mark.browser
 
@@ -110,6 +112,31 @@ def test_a_cut_answer_is_tried_again_by_keyboard(page: Page, engine: ScriptedEng
     expect(page.locator("#difference .change")).to_have_count(1, timeout=MILLISECONDS)
     expect(page.locator("#difference .around").first).to_contain_text("Dear Ada,")
     expect(page.locator("#announce")).to_have_text("The answer is complete.")
+
+
+def test_what_is_lost_with_a_killed_appliance_is_asked_again(
+    chromium: Browser, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    remote = ("--engine", "remote", "--engine-url", engine.url, "--engine-key", KEY)
+    port = free_port()
+    context = chromium.new_context(locale="en-GB")
+    page = context.new_page()
+    with appliance(tmp_path, *remote, port=port) as running:
+        running.wait_ready()
+        page.goto(f"{running.url}/write")
+        page.fill("#text", LETTER.replace("text", "wait"))
+        select(page, "wait 😀 It is old.")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#result .prose")).to_contain_text("wait", timeout=MILLISECONDS)
+        running.process.kill()
+    engine.release.set()
+    with appliance(tmp_path, *remote, port=port) as running:
+        running.wait_ready()
+        expect(page.locator("#outcome [role=alert]")).to_contain_text("no longer kept here")
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("#difference .change").first).to_be_visible(timeout=MILLISECONDS)
+        expect(page.locator("#difference .around").first).to_contain_text("Dear Ada,")
+        context.close()
 
 
 def test_without_javascript_a_cut_answer_is_tried_again(

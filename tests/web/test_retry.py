@@ -11,7 +11,7 @@ import pytest
 from appliance.errors import ApplianceError, EngineFailed, EngineUnavailable, QueueFull
 from tests.web.reading import english_words
 from tests.web.site import Site
-from tests.web.test_assistant import HTMX, ordered, over
+from tests.web.test_assistant import HTMX, ordered, over, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +107,21 @@ async def test_what_is_still_being_written_is_not_begun_twice(
     assert answer.status_code == 400
     await asyncio.sleep(0)
     assert len(site.gateway.asked) == 1
+
+
+async def test_what_a_restart_has_lost_is_said_and_asked_again_from_the_form(
+    site: Site, client: httpx2.AsyncClient
+) -> None:
+    stream = (await client.get("/write/01JUNK/stream")).text
+    assert "no longer kept here" in stream.partition("event: done")[2]
+    assert offered(stream)
+    site.gateway.script = ["Hello world"]
+    form = {"task": "polish", "text": TEXT, "start": "11", "end": "21"}
+    answer = await client.post("/write/01JUNK/retry", data=form)
+    await over(site, answer.headers["location"])
+    assert "helo world" in turns(site)[1].content
+    assert (await client.get(answer.headers["location"])).text.count('name="change"') == 1
+    assert (await client.post("/write/01JUNK/retry")).status_code == 422
 
 
 async def test_a_failure_is_complete_in_chinese(site: Site, client: httpx2.AsyncClient) -> None:
