@@ -23,7 +23,8 @@ from appliance.gateway.http import Recording
 from appliance.lan.network import Network
 from appliance.ledger.history import History
 from appliance.ledger.queries import Queries
-from appliance.parts import Parts, make_parts, retention, web_parts
+from appliance.pages import web_parts
+from appliance.parts import Parts, make_parts, retention
 from appliance.service import add_routes, in_service, recorded, serve_api
 from appliance.settings import Settings
 from appliance.web.app import mount_pages, mount_static

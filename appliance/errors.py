@@ -13,6 +13,8 @@
     ├── EngineUnavailable       503  loading, unloaded or failed; `retry_after` when known
     ├── LedgerUnavailable       507  the disk is full or the database refuses; nothing was kept
     ├── EngineFailed            502  the engine died or spoke nonsense while it worked for us
+    │   ├── KeyRefused          502  it does not take the key that it was shown
+    │   └── WrongAddress        502  nothing that speaks OpenAI's wire is at this address
     └── SetupError              –    the appliance cannot start; the message says what to do
 
 An error's text is a `Phrase`, so that an API answers in English and a page in the reader's
@@ -105,6 +107,14 @@ class EngineUnavailable(ApplianceError):
 class EngineFailed(ApplianceError):
     status = 502
     code = "engine_failed"
+
+
+class KeyRefused(EngineFailed):
+    """Whose key it was knows who asked: the settings' or one that was given with a request."""
+
+
+class WrongAddress(EngineFailed):
+    """As above, of the address. `reason` is among the phrase's values."""
 
 
 class LedgerUnavailable(ApplianceError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from dataclasses import dataclass
 
 from appliance.gateway.cache import AnswerCache
 from appliance.gateway.counters import Counters, redis_storage
@@ -16,6 +17,33 @@ from appliance.gateway.tries import WrongKeys
 from appliance.settings import Settings
 
 WITHOUT = "answers are computed each time, and this front counts by itself"
+
+
+@dataclass(frozen=True, slots=True)
+class InCommon:
+    """`redis` is None where all of it is of this process."""
+
+    redis: Contact | None
+    queue: Queue
+    limits: RateLimits
+    tries: WrongKeys
+    store: MemoryStore | RedisStore | None
+    cache: AnswerCache | None
+
+
+def make_in_common(settings: Settings, slots: int, house: str) -> InCommon:
+    """`slots` at the engine until it says how many it has. All fronts of a data folder know its
+    owner by one name, its `house`."""
+    redis = make_contact(settings)
+    store = make_store(settings, redis)
+    return InCommon(
+        redis=redis,
+        queue=make_queue(settings, slots),
+        limits=make_limits(settings, redis),
+        tries=make_tries(redis),
+        store=store,
+        cache=make_cache(settings, store, house),
+    )
 
 
 def make_contact(settings: Settings) -> Contact | None:
@@ -59,7 +87,6 @@ def make_store(settings: Settings, redis: Contact | None) -> MemoryStore | Redis
 
 
 def make_cache(settings: Settings, store: AnswerStore | None, house: str) -> AnswerCache | None:
-    """All fronts of this data folder know its owner by one name."""
     if store is None:
         return None
     return AnswerCache(store, shared=settings.cache_shared, house=house)

@@ -148,9 +148,12 @@ def make_traces(endpoint: str | None) -> Traces | None:
 
 def read_ledger(writer: Writer) -> LedgerReading:
     """What this process writes."""
-    error = None if writer.last_error is None else in_words(writer.last_error)
+    losses = writer.losses
     return LedgerReading(
-        waiting=writer.waiting, lost=writer.lost, failing=writer.failing, error=error
+        waiting=writer.waiting,
+        lost=losses.count,
+        failing=losses.failing,
+        error=None if losses.reason is None else in_words(losses.reason),
     )
 
 

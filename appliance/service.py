@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from fastapi import APIRouter, FastAPI, Request
 
 from appliance import VERSION
-from appliance.api import completions, generate, health, models, tokenize
+from appliance.api import completions, errors, generate, health, models, tokenize
 from appliance.api.parts import ApiParts
 from appliance.engine.client import EngineClient
 from appliance.gateway.bodies import BoundedBodies
+from appliance.gateway.hosts import OneHost
 from appliance.gateway.http import Recording
 from appliance.gateway.identity import Caller
 from appliance.ledger.recorder import Recorder
@@ -52,8 +53,9 @@ def recorded(
     named: Callable[[Request], Awaitable[Caller]],
 ) -> Recording:
     """Outside of everything, so that a failure of the framework itself has an id and a row too."""
+    bounded = OneHost(BoundedBodies(app, know=named), refuse=errors.appliance_error)
     return Recording(
-        SecureHeaders(BoundedBodies(app, know=named), hsts_days=settings.hsts_days),
+        SecureHeaders(bounded, hsts_days=settings.hsts_days),
         ledger=recorder,
         watch=parts.monitor.request,
         allowances=parts.gateway.allowances,

@@ -78,7 +78,7 @@ def _written(recording: Recording) -> str:
         f"median, {_percentile(added, 0.99):.3f} ms at p99; {RECORDED / seconds:.0f} requests "
         f"({4 * RECORDED / seconds:.0f} rows opened or closed) a second in all, "
         f"{recording.cpu / RECORDED * 1000:.2f} ms of processor time each; "
-        f"{recording.writer.lost} rows lost."
+        f"{recording.writer.losses.count} rows lost."
     )
 
 

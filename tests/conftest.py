@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.live import Appliance, appliance
+from tests.servers import RedisServer, running_redis
 
 # Two processes of tests on few cores: threads that wait must not spin. Engines inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -49,6 +50,13 @@ def _group(item: pytest.Item) -> str:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for the tests of a file, each of which leaves it well."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

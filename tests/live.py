@@ -68,13 +68,13 @@ def converted_models() -> Path:
 
 @contextmanager
 def appliance(
-    data_dir: Path, *flags: str, env: dict[str, str] | None = None
+    data_dir: Path, *flags: str, env: dict[str, str] | None = None, port: int | None = None
 ) -> Iterator[Appliance]:
     """Start `appliance.cli`, yield it at once, and stop it as Ctrl-C would."""
     data_dir.mkdir(parents=True, exist_ok=True)
     if not (data_dir / "models").exists():
         (data_dir / "models").symlink_to(converted_models(), target_is_directory=True)
-    port, log = free_port(), data_dir / "console.log"
+    port, log = port or free_port(), data_dir / "console.log"
     command = [sys.executable, "-m", "appliance.cli", "--data-dir", str(data_dir)]
     command += ["--port", str(port), "--no-browser", *flags]
     with log.open("wb") as out:

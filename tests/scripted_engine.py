@@ -8,6 +8,7 @@ it; token ids are said): one of the words of `tests.scripted_answers`, or
     long           refused as context_length_exceeded, with the numbers
     page           a page for people, with status 200
     late           refused in the stream, as vLLM refuses a form
+    falter …       as `die`, and once `release` is set as `text`
     endless        counts, fifty numbers a second, until the client leaves
 """
 
@@ -82,6 +83,8 @@ class ScriptedEngine:
         if fenced := FENCED.search(prompt):
             prompt = fenced["inside"]
         word, _, rest = prompt.partition(" ")
+        if word == "falter":
+            word = "text" if self.release.is_set() else "die"
         if word == "refuse":
             status, _, said = rest.partition(" ")
             return (

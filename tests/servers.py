@@ -111,6 +111,16 @@ class RedisServer:
                 return False
 
 
+@contextmanager
+def running_redis(folder: Path) -> Iterator[RedisServer]:
+    server = RedisServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
 def _connects(url: str) -> bool:
     import psycopg
 

@@ -49,6 +49,7 @@ LOADED_BY_NAME = {
                 "php",
                 "ruby",
                 "rust",
+                "swift",
                 "typescript",
             )
         ],

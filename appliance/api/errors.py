@@ -37,11 +37,11 @@ def install(app: FastAPI, for_people: ForPeople | None = None) -> None:
         if for_people is not None and _is_for_people(request):
             return for_people(request, error)
         if isinstance(error, Refused):
-            return await _appliance_error(request, error.refusal)
+            return await appliance_error(request, error.refusal)
         return await _http_error(request, error)
 
     handlers: dict[type[Exception], Any] = {
-        ApplianceError: _appliance_error,
+        ApplianceError: appliance_error,
         RequestValidationError: _validation_error,
         HTTPException: http_error,
         ClientLeft: _nobody_left,
@@ -83,7 +83,8 @@ def _speaks_openai(request: Request) -> bool:
     return request.url.path.startswith(OPENAI_PATHS)
 
 
-async def _appliance_error(request: Request, error: ApplianceError) -> Response:
+async def appliance_error(request: Request, error: ApplianceError) -> Response:
+    """The error in the dialect of its address, noted in the ledger row."""
     record_of(request).error = str(error)
     if _speaks_openai(request):
         return JSONResponse(envelope(error), error.status, headers=retry_headers(error))

@@ -13,8 +13,10 @@ from appliance.errors import (
     EngineFailed,
     EngineUnavailable,
     InvalidRequest,
+    KeyRefused,
     NotFound,
     UnsupportedParameter,
+    WrongAddress,
 )
 
 RETRY_SECONDS = 5.0
@@ -37,7 +39,7 @@ def meaning(status: int, error: dict[str, Any]) -> ApplianceError:
     message = str(error.get("message") or error.get("detail") or f"status {status}")
     message = message[:SHOWN_CHARACTERS]
     if status in (401, 403):
-        return EngineFailed("The engine refuses our key. Check --engine-key.")
+        return KeyRefused("The engine refuses our key. Check --engine-key.")
     if status in (429, 503):
         return EngineUnavailable("%(reason)s", reason=message, retry_after=RETRY_SECONDS)
     if status == 404:
@@ -78,7 +80,7 @@ def _not_there(error: dict[str, Any], message: str) -> ApplianceError:
     """A model that is not served is the caller's affair, a route that is missing is ours."""
     if error.get("param") == "model" or error.get("code") == "model_not_found":
         return NotFound("%(reason)s", reason=message, param="model")
-    return EngineFailed(
+    return WrongAddress(
         "The engine does not know what was asked of it (%(reason)s). Check --engine-url: it is "
         "the address of an OpenAI-compatible server and ends in /v1.",
         reason=message,

@@ -20,7 +20,7 @@ from appliance.domain import (
 )
 from appliance.engine.client import Accepted, Completed, EngineClient, EngineEvent
 from appliance.engine.config import Endpoint
-from appliance.errors import InvalidRequest
+from appliance.errors import EngineFailed, InvalidRequest, KeyRefused, WrongAddress
 from appliance.gateway.account import Account, written_input
 from appliance.gateway.caller import Caller
 from appliance.gateway.context import UNNAMED, Origin
@@ -96,7 +96,10 @@ class There:
                         yield told
                         interrupt.enter()
         except Exception as error:
-            account.finish_reason, account.error = "error", str(error)
+            ours = _about_there(error, self._endpoint)
+            account.finish_reason, account.error = "error", str(ours or error)
+            if ours is not None:
+                raise ours from error
             raise
         finally:
             self._close(generation_id, account, keep)
@@ -148,6 +151,23 @@ class There:
             finish_reason=account.finish_reason,
             error=account.error,
         )
+
+
+def _about_there(error: Exception, endpoint: Endpoint) -> EngineFailed | None:
+    """In other words what the engine's client says of our settings: here key and address came
+    with the request. None for what needs no others."""
+    match error:
+        case KeyRefused() if endpoint.key:
+            return KeyRefused("The other server refuses the key that was given for it.")
+        case KeyRefused():
+            return KeyRefused("The other server wants a key, and none was given for it.")
+        case WrongAddress():
+            return WrongAddress(
+                "The other server does not know what was asked of it (%(reason)s). Check its "
+                "address: it is one of an OpenAI-compatible server and ends in /v1.",
+                reason=error.phrase.values["reason"],
+            )
+    return None
 
 
 def _is_plain(url: str) -> bool:

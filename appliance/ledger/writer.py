@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +20,8 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from appliance.ledger.database import Database, connection_lost
-from appliance.ledger.trouble import in_words, unavailable
+from appliance.ledger.losses import Losses
+from appliance.ledger.trouble import unavailable
 
 T = TypeVar("T")
 
@@ -30,7 +30,6 @@ MAX_GROUP = 256
 # requests that are just being admitted, and many rows cost little more than one.
 GATHER_SECONDS = 0.05
 MAX_QUEUED = 20_000
-LOG_INTERVAL_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +48,14 @@ class _Job(NamedTuple):
 
 
 class Writer:
-    """Owns all writes to `database`.
-
-    `lost` counts submitted work that could not be stored. `failing` is true from the first
-    loss until submitted work is stored again, and `last_error` is that first loss's reason. `gap`
-    is the time of the last row of losses, from its first to its last: what is not in the ledger.
-    """
+    """Owns all writes to `database`. `losses` is submitted work that could not be stored."""
 
     def __init__(self, database: Database) -> None:
-        self.lost = 0
-        self.last_error: Exception | None = None
-        self.failing = False
-        self.gap: tuple[datetime | None, datetime | None] = (None, None)
+        self.losses = Losses()
         self._database = database
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = Lock()
         self._closed = False
-        self._next_log = float("-inf")
-        self._loss_logged = False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -80,7 +69,7 @@ class Writer:
         try:
             self._enqueue(_Job(work, None))
         except (LedgerClosed, LedgerOverrun) as error:
-            self._count_lost(error)
+            self.losses.add(error)
 
     def schedule(self, work: Callable[[Session], T]) -> Future[T]:
         """Queues `work`; the future is done when it is committed or has failed."""
@@ -186,16 +175,8 @@ class Writer:
             return self._database.begin_writing()
 
     def _succeed(self, jobs: list[_Job], answers: list[Any]) -> None:
-        if self.failing and any(job.future is None for job in jobs):
-            self.failing = False
-            if self._loss_logged:
-                self._loss_logged = False
-                logger.warning(
-                    "The ledger records again. What came from %s to %s UTC is missing from it: "
-                    "%d writes in all were lost since the start",
-                    *(moment and f"{moment:%Y-%m-%d %H:%M:%S}" for moment in self.gap),
-                    self.lost,
-                )
+        if any(job.future is None for job in jobs):
+            self.losses.end()
         for job, answer in zip(jobs, answers, strict=True):
             if job.future is not None:
                 job.future.set_result(answer)
@@ -205,28 +186,7 @@ class Writer:
             if job.future is not None:
                 job.future.set_exception(error)
             else:
-                self._count_lost(error)
-
-    def _count_lost(self, error: Exception) -> None:
-        with self._lock:
-            self.lost += 1
-            now = datetime.now(UTC)
-            self.gap = (self.gap[0] if self.failing else now, now)
-            if not self.failing:  # later errors are mostly consequences of the first
-                self.last_error = error
-            self.failing = True
-            if time.monotonic() < self._next_log:
-                return
-            self._loss_logged = True
-            self._next_log = time.monotonic() + LOG_INTERVAL_SECONDS
-        # A full disk and a lock say all in a sentence; anything else is a mistake to be found.
-        unexpected = None if isinstance(error, OperationalError) else error
-        logger.error(
-            "The ledger cannot record; %d writes lost so far: %s",
-            self.lost,
-            in_words(error),
-            exc_info=unexpected,
-        )
+                self.losses.add(error)
 
 
 def _written(session: Session, jobs: list[_Job]) -> list[Any]:

@@ -1,8 +1,8 @@
-"""The writing assistant and the code helper: choose a task, watch the result, take what is good.
+"""The writing assistant and the code helper: choose a task, watch the result, or try it again.
 
 A run's id is the id of the request that ordered it, so its page can be opened again while the
 run is remembered, and afterwards the history has all of it under the same id. The text is saved
-as a version before the work begins, and again with the changes that are accepted.
+as a version before the work begins.
 """
 
 from __future__ import annotations
@@ -10,48 +10,32 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Query, Response
+from fastapi import APIRouter, Form, Query, Response
 from fastapi.responses import HTMLResponse
 
-from appliance.errors import InvalidRequest, NotFound
+from appliance.errors import InvalidRequest
 from appliance.gateway.context import Origin
 from appliance.web.assistant_view import (
+    LOST,
     TEMPLATE,
-    Bench,
-    OrderForm,
+    LostView,
     assistant_of,
     find_run,
-    form_of,
-    make_outcome,
     refuse,
     result_text,
     view,
 )
-from appliance.web.difference import merge
-from appliance.web.files import download
+from appliance.web.order_form import Bench, FormDep, OrderForm, form_of
 from appliance.web.page import ASKING, Page, PageDep
 from appliance.web.page_route import PageRoute
-from appliance.web.passage import normal
 from appliance.web.prompts import generation_request
 from appliance.web.run import Run
 from appliance.web.streaming import announcement, stream
-from appliance.web.tasks import check_order
+from appliance.web.tasks import Order, check_order
 
 router = APIRouter(route_class=PageRoute, dependencies=ASKING)
 Text = Annotated[str, Form()]
-
-
-async def _form(
-    task: Text = "", text: Text = "", language: Text = "", target: Text = "", passage: Text = "",
-    draft: Text = "", think: Annotated[bool, Form()] = False,
-) -> OrderForm:  # fmt: skip
-    return OrderForm(
-        task=task, text=text, language=language, target=target, passage=passage,
-        draft=draft, think=think,
-    )  # fmt: skip
-
-
-FormDep = Annotated[OrderForm, Depends(_form)]
+Mended = Annotated[bool, Form()]
 
 
 @router.get("/write")
@@ -68,26 +52,39 @@ async def blank(
 @router.post("/write")
 @router.post("/code")
 async def order(
+    page: PageDep, form: FormDep, start: Text = "", end: Text = "", mended: Mended = False
+) -> Response:
+    """`mended` comes from a form that shows a problem, and which then has to be drawn anew."""
+    try:
+        wanted = _ordered(page, form, start, end)
+    except InvalidRequest as error:
+        return await refuse(page, form.refused(error))
+    return await _answer(page, wanted, form.draft, mended=mended)
+
+
+@router.post("/write/{run_id}/retry")
+@router.post("/code/{run_id}/retry")
+async def retry(
     page: PageDep,
+    run_id: str,
     form: FormDep,
     start: Text = "",
     end: Text = "",
-    mended: Annotated[bool, Form()] = False,
+    mended: Mended = False,
 ) -> Response:
-    """`mended` comes from a form that shows a problem, and which then has to be drawn anew."""
-    assistant, owner = assistant_of(page), page.caller.name
+    """The same order once more: the same text, part and choices, whatever is chosen by now.
+
+    Of a run that was lost with an earlier start of the appliance, the form is all that is left.
+    """
+    found = find_run(page, run_id)
+    if found and not found[0].over:
+        raise InvalidRequest("An answer is still being written here. Stop it, or wait for its end.")
     try:
-        wanted = check_order(
-            assistant, task=form.task, text=form.text, language=form.language, target=form.target,
-            think=form.think, start=start, end=end, quoted=form.passage,
-        )  # fmt: skip
+        wanted = found[1].unchanged(form) if found else _ordered(page, form, start, end)
     except InvalidRequest as error:
-        return await refuse(page, replace(form, wrong_field=error.param, problem=error.phrase))
-    saved = await page.parts.drafts.save(
-        owner, assistant.id, wanted.passage.text, draft_id=form.draft, language=wanted.language
-    )
-    bench = Bench(wanted, saved.draft_id)
-    return await _answer(page, _start(page, bench), bench, mended=mended)
+        return await refuse(page, form.refused(error), found)
+    draft_id = found[1].draft_id if found else form.draft
+    return await _answer(page, wanted, draft_id, mended=mended, retried=True)
 
 
 @router.get("/write/{run_id}")
@@ -102,13 +99,15 @@ async def result(page: PageDep, run_id: str) -> Response:
 @router.get("/write/{run_id}/stream")
 @router.get("/code/{run_id}/stream")
 async def follow(page: PageDep, run_id: str) -> Response:
-    found = _found(page, run_id)
+    found = find_run(page, run_id)
 
     async def finished() -> str:
+        if found is None:
+            return page.html(LOST, LostView(assistant_of(page), run_id))
         shown = await view(page, form_of(found[1]), found)
         return page.html(TEMPLATE, shown, block="outcome") + announcement(page, found[0])
 
-    return stream(page, found[0], finished)
+    return stream(page, found[0] if found else None, finished)
 
 
 @router.post("/write/{run_id}/stop")
@@ -124,52 +123,12 @@ async def stop(page: PageDep, run_id: str) -> Response:
     return page.redirect(f"/{assistant_of(page).id}/{run_id}")
 
 
-@router.post("/write/{run_id}/apply")
-@router.post("/code/{run_id}/apply")
-async def apply(
-    page: PageDep,
-    run_id: str,
-    form: FormDep,
-    change: Annotated[list[int] | None, Form()] = None,
-    accept: Text = "chosen",
-) -> Response:
-    """Saves the text with the accepted changes (`all`, or those chosen) as its newest version."""
-    run, bench = _found(page, run_id)
-    outcome = await make_outcome(page, run, bench)
-    if outcome is None or not outcome.pieces:
-        raise InvalidRequest("There is nothing to accept here.")
-    if normal(form.text) != bench.order.passage.text:
-        problem = InvalidRequest(
-            "The text was changed after this was asked for. Ask again, or take the change back."
-        )
-        changed = replace(form_of(bench), text=form.text)
-        wrong = replace(changed, wrong_field="text", problem=problem.phrase)
-        return await refuse(page, wrong, (run, bench))
-    accepted = range(outcome.changes) if accept == "all" else change or ()
-    text = bench.order.passage.with_part(merge(outcome.pieces, accepted))
-    kind, task = assistant_of(page).id, bench.order.task.id
-    await page.parts.drafts.save(
-        page.caller.name, kind, text, draft_id=bench.draft_id,
-        task=task, language=bench.order.language,
+def _ordered(page: Page, form: OrderForm, start: str, end: str) -> Order:
+    """What the form asks for, or InvalidRequest with the field to mend."""
+    return check_order(
+        assistant_of(page), task=form.task, text=form.text, language=form.language,
+        target=form.target, think=form.think, start=start, end=end, quoted=form.passage,
     )  # fmt: skip
-    return page.redirect(f"/{kind}/drafts/{bench.draft_id}")
-
-
-@router.get("/write/{run_id}/download")
-@router.get("/code/{run_id}/download")
-async def file(page: PageDep, run_id: str) -> Response:
-    """The whole result as a file."""
-    found = _found(page, run_id)
-    outcome = await make_outcome(page, *found)
-    name = outcome.program.filename if outcome and outcome.program else "text.txt"
-    return download(name, await result_text(page, *found))
-
-
-def _found(page: Page, run_id: str) -> tuple[Run, Bench]:
-    found = find_run(page, run_id)
-    if found is None:
-        raise NotFound("This result is no longer kept here. Look for it in the history.")
-    return found
 
 
 def _start(page: Page, bench: Bench) -> Run:
@@ -186,13 +145,27 @@ async def _kept_by_the_ledger(run: Run) -> None:
     """The gateway writes the generation down; pages need no copy of their own."""
 
 
-async def _answer(page: Page, run: Run, bench: Bench, *, mended: bool) -> Response:
-    """The way to the result's own page, or for htmx the result and what changes along with it."""
-    place = f"/{assistant_of(page).id}/{run.id}"
+async def _answer(
+    page: Page, wanted: Order, draft_id: str, *, mended: bool, retried: bool = False
+) -> Response:
+    """Sets the order going, under the version of the draft that it works on.
+
+    Answers with the way to the result's own page, or for htmx with the result and what changes
+    along with it.
+    """
+    kind = assistant_of(page).id
+    saved = await page.parts.drafts.save(
+        page.caller.name, kind, wanted.passage.text, draft_id=draft_id, language=wanted.language
+    )
+    bench = Bench(wanted, saved.draft_id)
+    run = _start(page, bench)
+    place = f"/{kind}/{run.id}"
     if not page.wants_fragment:
         return page.redirect(place)
     shown: Any = await view(page, form_of(bench), (run, bench))
-    shown = replace(shown, fragment=True, mended=mended)
+    shown = replace(shown, fragment=True, mended=mended, retried=retried)
     blocks = ["result", "fields" if mended else "draft_field", "list", "versions"]
     html = "".join(page.html(TEMPLATE, shown, block=block) for block in blocks)
+    if run.over:  # so soon that there is no stream whose end would say it
+        html += announcement(page, run)
     return HTMLResponse(html, headers={"HX-Push-Url": place, "Cache-Control": "no-store"})

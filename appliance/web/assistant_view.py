@@ -12,39 +12,18 @@ from functools import partial
 from anyio import to_thread
 from fastapi import Response
 
-from appliance.domain import Phrase
+from appliance.errors import NotFound
 from appliance.ledger.drafts import DraftDetail, DraftRow
 from appliance.web.difference import Piece, compare_lines, compare_words, merge
 from appliance.web.languages import CODE_LANGUAGES
+from appliance.web.order_form import Bench, OrderForm
 from appliance.web.outcome import Outcome, Program, outcome_of, program_of
 from appliance.web.page import Page
 from appliance.web.run import Run
 from appliance.web.tasks import HUMAN_LANGUAGES, Assistant, Order, load_assistant
 
 TEMPLATE = "assistant.html"
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a run was started for: the order, and the draft whose text it was given."""
-
-    order: Order
-    draft_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderForm:
-    """What has been typed and chosen, kept when it comes back with a problem at `wrong_field`."""
-
-    task: str = ""
-    text: str = ""
-    language: str = ""
-    target: str = ""
-    passage: str = ""
-    think: bool = False
-    draft: str = ""
-    wrong_field: str | None = None
-    problem: Phrase | None = None
+LOST = "outcome_lost.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +32,8 @@ class AssistantView:
 
     `detail` is the draft whose versions are listed, `older` the way from its open version to its
     newest, `program` what is known of opened code. `fragment`: parts of the page that change
-    along with the answer find their own place.
+    along with the answer find their own place. `retried`: the button that was pressed is gone, so
+    that the result takes the focus.
     """
 
     assistant: Assistant
@@ -67,8 +47,17 @@ class AssistantView:
     program: Program | None = None
     fragment: bool = False
     mended: bool = False
+    retried: bool = False
     human_languages: Mapping[str, str] = field(default_factory=lambda: HUMAN_LANGUAGES)
     code_languages: Mapping[str, str] = field(default_factory=lambda: CODE_LANGUAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class LostView:
+    """Of a run that is not remembered."""
+
+    assistant: Assistant
+    run_id: str
 
 
 def assistant_of(page: Page) -> Assistant:
@@ -85,16 +74,12 @@ def find_run(page: Page, run_id: str) -> tuple[Run, Bench] | None:
     return (run, run.about) if assistant_of(page).tasks.get(task.id) is task else None
 
 
-def form_of(bench: Bench) -> OrderForm:
-    order = bench.order
-    return OrderForm(
-        task=order.task.id,
-        text=order.passage.text,
-        language=order.language,
-        target=order.target,
-        think=order.think,
-        draft=bench.draft_id,
-    )
+def found_run(page: Page, run_id: str) -> tuple[Run, Bench]:
+    """The same, or NotFound."""
+    found = find_run(page, run_id)
+    if found is None:
+        raise NotFound("This result is no longer kept here. Look for it in the history.")
+    return found
 
 
 async def make_outcome(page: Page, run: Run, bench: Bench) -> Outcome | None:

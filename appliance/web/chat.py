@@ -1,40 +1,31 @@
-"""The chat page: ask, watch the answer grow, stop it; conversations stay.
-
-An answer's message id is also its run's id. The run goes on when the page is closed, and whoever
-opens the conversation again follows it from its beginning.
-"""
+"""The chat page: ask and read; conversations stay."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Response
 from fastapi.responses import PlainTextResponse
 
-from appliance.errors import InvalidRequest
 from appliance.ledger.views import ConversationDetail
 from appliance.web import presets
 from appliance.web.chat_asking import at_rest, check_prompt, put_question
 from appliance.web.chat_files import files_of
-from appliance.web.chat_found import message_in, message_of, stopped_elsewhere, written_elsewhere
+from appliance.web.chat_found import conversation_of, message_in, message_of
 from appliance.web.chat_list import chat_list
 from appliance.web.chat_messages import bubble, title_of
 from appliance.web.chat_settings import Tuning, TuningDep
 from appliance.web.chat_tree import branch
 from appliance.web.chat_views import (
     CHAT,
-    MESSAGE,
     Begun,
     ChatView,
     chat_view,
     context_use,
     earlier_view,
-    message_view,
 )
-from appliance.web.page import ASKING, Page, PageDep
+from appliance.web.page import ASKING, PageDep
 from appliance.web.page_route import PageRoute
-from appliance.web.streaming import stream
 
 MAX_PROMPT_CHARACTERS = 400_000
 router = APIRouter(route_class=PageRoute, dependencies=ASKING)
@@ -65,7 +56,7 @@ async def opened(
     attachment: Annotated[tuple[str, ...], Query()] = (),
 ) -> Response:
     """The chat; for htmx, with `before`, only the messages that come before that one."""
-    found = await _found(page, conversation_id)
+    found = await conversation_of(page, conversation_id)
     if before is not None and page.wants_fragment:
         return page.render(CHAT, await earlier_view(page, found, before), block="turns")
     view = await chat_view(page, found, before=before, begun=Begun(prompt, attachment))
@@ -141,51 +132,11 @@ async def ask(
     return page.render(CHAT, view, block="turns_and_list")
 
 
-@router.post("/chat/{conversation_id}/stop")
-async def stop(page: PageDep, conversation_id: str) -> Response:
-    """Stops whatever is being written in this conversation; what was said stays."""
-    for message in (await _found(page, conversation_id)).messages:
-        if message.status == "streaming":
-            await page.parts.runs.stop(message.id, page.caller.name)
-            await stopped_elsewhere(page, conversation_id, message.id)
-    return _done(page, f"/chat/{conversation_id}")
-
-
-@router.post("/chat/{conversation_id}/messages/{message_id}/answer-now")
-async def answer_now(page: PageDep, conversation_id: str, message_id: str) -> Response:
-    """Ends the thinking, so that the answer begins. One that has begun already is let be."""
-    await message_of(page, conversation_id, message_id)
-    run = page.parts.runs.get(message_id, page.caller.name)
-    if run is not None and run.generation_id is not None and run.thinking:
-        # Between the click and now it may have ended its thinking by itself.
-        with contextlib.suppress(InvalidRequest):
-            await page.parts.gateway.answer_now(run.generation_id, page.caller)
-    return _done(page, f"/chat/{conversation_id}#{message_id}")
-
-
-@router.get("/chat/{conversation_id}/messages/{message_id}/stream")
-async def follow(page: PageDep, conversation_id: str, message_id: str) -> Response:
-    """The answer from its beginning, then as it grows, then the message as it stays."""
-    await message_of(page, conversation_id, message_id)
-    run = page.parts.runs.get(message_id, page.caller.name)
-
-    async def finished() -> str:
-        if run is None:
-            await written_elsewhere(page, conversation_id, message_id)
-        return page.html(MESSAGE, await message_view(page, conversation_id, message_id))
-
-    return stream(page, run, finished)
-
-
 @router.get("/chat/{conversation_id}/messages/{message_id}/text")
 async def text(page: PageDep, conversation_id: str, message_id: str) -> Response:
     """The message as it was written, for copying."""
     message = await message_of(page, conversation_id, message_id)
     return PlainTextResponse(message.content, headers={"Cache-Control": "no-store"})
-
-
-async def _found(page: Page, conversation_id: str) -> ConversationDetail:
-    return await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
 
 
 def _parent(found: ConversationDetail, wished: str) -> str | None:
@@ -194,8 +145,3 @@ def _parent(found: ConversationDetail, wished: str) -> str | None:
         return message_in(found, wished).id
     shown = branch(found.messages, found.conversation.current_id)
     return shown[-1].id if shown else None
-
-
-def _done(page: Page, path: str) -> Response:
-    """Nothing to swap: the stream brings what has changed."""
-    return Response(status_code=204) if page.wants_fragment else page.redirect(path)

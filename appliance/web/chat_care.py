@@ -9,7 +9,7 @@ from fastapi import APIRouter, File, Form, Response, UploadFile
 
 from appliance.errors import InvalidRequest
 from appliance.web import chat_export, chat_import, chat_title
-from appliance.web.chat import stop
+from appliance.web.chat_following import stop
 from appliance.web.chat_list import CHAT_LIST, CHATS, ChatListView, ChatsView, chat_list
 from appliance.web.chat_settings import TuningDep
 from appliance.web.chat_views import CHAT, chat_view

@@ -1,4 +1,4 @@
-"""One message of a chat, which another front may be writing that shares the ledger."""
+"""A chat and one message of it, which another front may be writing that shares the ledger."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ LOOK_EVERY_SECONDS = 1.0
 STOPPED_ELSEWHERE_SECONDS = 5.0
 
 
+async def conversation_of(page: Page, conversation_id: str) -> ConversationDetail:
+    """The conversation; raises NotFound when it is not the reader's."""
+    return await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
+
+
 async def message_of(page: Page, conversation_id: str, message_id: str) -> ConversationMessage:
     """The message; raises NotFound when the conversation is not the reader's or has no such one."""
-    found = await page.parts.chats.of(conversation_id).get(conversation_id, page.caller.name)
-    return message_in(found, message_id)
+    return message_in(await conversation_of(page, conversation_id), message_id)
 
 
 async def written_elsewhere(page: Page, conversation_id: str, message_id: str) -> None:

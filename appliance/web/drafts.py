@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Response
 
 from appliance.errors import InvalidRequest
-from appliance.web.assistant_view import TEMPLATE, OrderForm, assistant_of, draft_view, refuse
+from appliance.web.assistant_view import TEMPLATE, assistant_of, draft_view, refuse
 from appliance.web.files import download
 from appliance.web.languages import CODE_LANGUAGES, guess_language
+from appliance.web.order_form import OrderForm
 from appliance.web.outcome import filename
 from appliance.web.page import ASKING, PageDep
 from appliance.web.page_route import PageRoute
@@ -37,10 +38,8 @@ async def save(page: PageDep, text: Text = "", draft: Text = "", language: Text 
             raise InvalidRequest("There is nothing to keep yet. Put it in here.", param="text")
         check_length(text)
     except InvalidRequest as error:
-        form = OrderForm(
-            text=text, draft=draft, language=language, wrong_field="text", problem=error.phrase
-        )
-        return await refuse(page, form)
+        form = OrderForm(text=text, draft=draft, language=language)
+        return await refuse(page, form.refused(error))
     known = language if language in CODE_LANGUAGES else ""
     saved = await page.parts.drafts.save(
         page.caller.name, kind, text, draft_id=draft, language=known

@@ -2,7 +2,7 @@
 
 Python is parsed by Python itself, other languages by their tree-sitter grammars, which are
 loaded when first needed. Languages without a grammar here are left unchecked, and said to be:
-the published ones of Kotlin, PowerShell, SQL and Swift stumble over right programs (decision 1).
+the published ones of Kotlin, PowerShell and SQL stumble over right programs (decision 1).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from appliance.domain import Phrase
+from appliance.web.python_faults import phrase_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -32,6 +33,7 @@ _GRAMMARS = {
     "PHP": ("tree_sitter_php", "language_php"),
     "Ruby": ("tree_sitter_ruby", "language"),
     "Rust": ("tree_sitter_rust", "language"),
+    "Swift": ("tree_sitter_swift", "language"),
     "TypeScript": ("tree_sitter_typescript", "language_tsx"),
 }
 _SHOWN = 40  # characters of what was not understood
@@ -39,11 +41,15 @@ _SHOWN = 40  # characters of what was not understood
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The first place that does not fit the grammar; line and column count from 1."""
+    """The first place that does not fit the grammar; line and column count from 1.
+
+    `foreign`: `why` is a parser's own English, which has no translation.
+    """
 
     line: int
     column: int
     why: Phrase
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,9 @@ def _python(code: str) -> SyntaxCheck:
             ast.parse(code)
         except SyntaxError as error:
             line = min(error.lineno or 1, code.count("\n") + 1)
-            said = Phrase("%(problem)s", {"problem": error.msg})
-            return SyntaxCheck(True, Fault(line, error.offset or 1, said))
+            known = phrase_of(error.msg)
+            why = known or Phrase("%(problem)s", {"problem": error.msg})
+            return SyntaxCheck(True, Fault(line, error.offset or 1, why, foreign=known is None))
         except (ValueError, RecursionError, MemoryError):
             return SyntaxCheck(False)
     return SyntaxCheck(True)

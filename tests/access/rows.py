@@ -112,6 +112,7 @@ ACCESS = {
         GET /write/{run_id}
         POST /write/{run_id}/apply
         GET /write/{run_id}/download
+        POST /write/{run_id}/retry
         POST /write/{run_id}/stop
         GET /write/{run_id}/stream
         GET /code
@@ -125,6 +126,7 @@ ACCESS = {
         GET /code/{run_id}
         POST /code/{run_id}/apply
         GET /code/{run_id}/download
+        POST /code/{run_id}/retry
         POST /code/{run_id}/stop
         GET /code/{run_id}/stream
     """,

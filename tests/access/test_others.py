@@ -35,6 +35,9 @@ FORMS = BODIES | {
 # They lead to the history, or back, without a look at whose it is.
 LEAD_ON = {f"{way} /{kind}/{{run_id}}{end}" for kind in ("write", "code")
            for way, end in (("GET", ""), ("POST", "/stop"))}  # fmt: skip
+# They answer as they do of a run that never was.
+FORGOTTEN = {f"{way} /{kind}/{{run_id}}/{end}" for kind in ("write", "code")
+             for way, end in (("GET", "stream"), ("POST", "retry"))}  # fmt: skip
 
 
 @pytest.fixture
@@ -105,13 +108,17 @@ async def test_nobody_reads_or_changes_what_is_another_keys(house: House) -> Non
     hers, his = [(await house.keys.create(name))[1] for name in ("anna", "ben")]
     anna, ben = Person(house, hers), Person(house, his)
     await anna.move_in()
-    rows = [row for row in NAMED if row not in LEAD_ON | {MODELS}]
+    rows = [row for row in NAMED if row not in LEAD_ON | FORGOTTEN | {MODELS}]
     for row in rows:
         status, place = await ben.ask(addressed(row, anna.things), FORMS.get(row, ""))
         assert status in (403, 404) or place == "/assistants", f"{row}: {status} {place}"
     for row in LEAD_ON:
         _, place = await ben.ask(addressed(row, anna.things))
         assert (await ben.ask(f"GET {place}"))[0] in (303, 404), row
+    nothing = {"write run": "01JUNK", "code run": "01JUNK"}
+    for row in FORGOTTEN:
+        never = await ben.ask(addressed(row, nothing))
+        assert await ben.ask(addressed(row, anna.things)) == never, row
 
     # The same addresses are good ones: they open to her, and nothing is gone or changed.
     unknown = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,26 @@ def test_addresses_that_are_none_are_no_fault_of_ours(
             odd.post("/generate", json={"prompt": "text"}),
         ):
             assert answer.status_code < 500
+
+
+LOCAL, OTHER = "127.0.0.1", "evil.example"
+
+
+@pytest.mark.parametrize("hosts", [(LOCAL, OTHER), (OTHER, LOCAL), (LOCAL, LOCAL)])
+@pytest.mark.parametrize("path", ["/health", "/history", "/v1/models", "/admin/keys"])
+def test_a_request_for_several_hosts_is_refused(
+    house: ScriptedAppliance, path: str, hosts: tuple[str, str]
+) -> None:
+    """The owner's requests are known by their host, so there must be no doubt which it is."""
+    url = httpx2.URL(house.url)
+    head = f"GET {path} HTTP/1.1\r\n" + "".join(f"Host: {host}\r\n" for host in hosts)
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as raw:
+        raw.sendall(head.encode() + b"Connection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"names one host" in answer
+    assert b"x-content-type-options: nosniff" in answer
+    assert (b'"error":{' in answer) is path.startswith("/v1")
 
 
 @pytest.mark.parametrize("moment", ["-1", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])

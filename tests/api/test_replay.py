@@ -84,6 +84,28 @@ def test_run_again_here_and_elsewhere(appliance: ScriptedAppliance) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "key", "said"),
+    [
+        ("/v1", "wrong", "The other server refuses the key that was given for it."),
+        ("/v1", None, "The other server wants a key, and none was given for it."),
+        ("/nowhere", KEY, "Check its address"),
+    ],
+)
+def test_what_is_wrong_with_another_server_is_said_of_that_one(
+    appliance: ScriptedAppliance, path: str, key: str | None, said: str
+) -> None:
+    replay, mark = f"/admin/requests/{ask(appliance, 'text')}/replay", appliance.mark()
+    there = {"url": appliance.engine.url.removesuffix("/v1") + path, "key": key, "model": MODEL}
+    answer = httpx2.post(appliance.url + replay, json=there, timeout=60)
+    assert (answer.status_code, answer.json()["code"]) == (502, "engine_failed")
+    assert said in answer.json()["detail"]
+    assert "--engine" not in answer.text
+    ((_, generation),) = appliance.rows(replay, after=mark)
+    assert generation is not None
+    assert generation.error == answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
     "url",
     ["ftp://nowhere", "http://", "http://x/v1\r\nA: b", "http://x\x00", "http://u:p@x/v1",
      "http://x/v1?key=a", "http://[::1", "//x/v1"],

@@ -22,14 +22,6 @@ Two = tuple[ScriptedAppliance, ScriptedAppliance]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="module")
 def engine() -> Iterator[ScriptedEngine]:
     with scripted_engine() as running:
         yield running
@@ -37,13 +29,13 @@ def engine() -> Iterator[ScriptedEngine]:
 
 @pytest.fixture(scope="module")
 def two(
-    server: RedisServer, engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
+    redis: RedisServer, engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Two]:
     folder = tmp_path_factory.mktemp("two")
     flags: dict[str, Any] = {
         "engine_url": engine.url,
         "engine_key": KEY,
-        "redis_url": server.url,
+        "redis_url": redis.url,
         "database_url": f"sqlite:///{folder / 'shared.db'}",
         "max_concurrency": PLACES,
         "cache_minutes": 0,

@@ -70,14 +70,14 @@ def test_the_chat(audit: Audit, engine: ScriptedEngine) -> None:
 
 def test_the_workbench_and_the_assistants(audit: Audit) -> None:
     page = audit.page
-    for place, text in (("/write", "text It are old."), ("/code", "text x = 1")):
+    for place, text in (("/write", "text It are old."), ("/code", "text x = 1"), ("/write", "die")):
         page.goto(place)
         audit.look(place)
         page.locator("#text").fill(text)
         page.locator("#order .primary").click()
         page.wait_for_url(RESULT)
         expect(page.locator("#outcome")).to_be_visible(timeout=MILLISECONDS)
-        audit.look(f"{place} with a result")
+        audit.look(f"{place} with what became of {text}")
     for place in ("/assistants", "/assistants/new?like=service", "/assistants/service/talk"):
         page.goto(place)
         audit.look(place)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import PHONE, wait_for
+from tests.live import appliance, free_port
+from tests.scripted_engine import KEY, ScriptedEngine
 
 pytestmark = pytest.mark.browser
 
 MILLISECONDS = 60_000
 # The scripted engine says what follows `text `; so polishing takes that word away, and no more.
 LETTER = "Dear Ada,\n\ntext 😀 It is old.\n\nYours, Bob"
+RESULT = re.compile(r"/(write|code)/\w{26}$")
 CODE = "import sys\n\ndef f(x):\n    return x\n"
 
 
@@ -37,7 +41,7 @@ def test_a_selected_part_is_changed_and_the_rest_stays(page: Page) -> None:
     select(page, "text 😀 It is old.")
     expect(page.locator("#part-size")).to_contain_text("17 characters")
     page.keyboard.press("Control+Enter")
-    page.wait_for_url(re.compile(r"/write/\w{26}$"))
+    page.wait_for_url(RESULT)
     change = page.locator("#difference input[name=change]")
     expect(change).to_have_count(1, timeout=MILLISECONDS)
     expect(page.locator("#difference .around").first).to_contain_text("Dear Ada,")
@@ -86,6 +90,75 @@ def test_a_program_shows_its_changes_its_fault_and_is_a_file(page: Page) -> None
         page.get_by_role("link", name="program.py").click()
     assert saved.value.path().read_text("utf-8") == broken
     assert not sideways(page)
+
+
+def test_a_cut_answer_is_tried_again_by_keyboard(page: Page, engine: ScriptedEngine) -> None:
+    page.goto("/write")
+    page.fill("#text", LETTER.replace("text", "falter"))
+    select(page, "falter 😀 It is old.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(RESULT)
+    again = page.locator("#outcome").get_by_role("button", name="Try again")
+    expect(again).to_be_visible(timeout=MILLISECONDS)
+    said = page.get_by_role("alert").filter(visible=True)
+    expect(said).to_have_count(1)
+    expect(said).not_to_contain_text("Try again")
+    failed = page.url
+    engine.release.set()
+    again.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url != failed)
+    expect(page.locator("#result")).to_be_focused()
+    expect(page.locator("#difference .change")).to_have_count(1, timeout=MILLISECONDS)
+    expect(page.locator("#difference .around").first).to_contain_text("Dear Ada,")
+    expect(page.locator("#announce")).to_have_text("The answer is complete.")
+
+
+def test_what_is_lost_with_a_killed_appliance_is_asked_again(
+    chromium: Browser, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    remote = ("--engine", "remote", "--engine-url", engine.url, "--engine-key", KEY)
+    port = free_port()
+    context = chromium.new_context(locale="en-GB")
+    page = context.new_page()
+    with appliance(tmp_path, *remote, port=port) as running:
+        running.wait_ready()
+        page.goto(f"{running.url}/write")
+        page.fill("#text", LETTER.replace("text", "wait"))
+        select(page, "wait 😀 It is old.")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#result .prose")).to_contain_text("wait", timeout=MILLISECONDS)
+        running.process.kill()
+    engine.release.set()
+    with appliance(tmp_path, *remote, port=port) as running:
+        running.wait_ready()
+        expect(page.locator("#outcome [role=alert]")).to_contain_text("no longer kept here")
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("#difference .change").first).to_be_visible(timeout=MILLISECONDS)
+        expect(page.locator("#difference .around").first).to_contain_text("Dear Ada,")
+        context.close()
+
+
+def test_without_javascript_a_cut_answer_is_tried_again(
+    chromium: Browser, live_url: str, engine: ScriptedEngine
+) -> None:
+    context = chromium.new_context(
+        viewport=PHONE, java_script_enabled=False, base_url=live_url, locale="zh-CN"
+    )
+    page = context.new_page()
+    page.goto("/code")
+    page.fill("#text", "falter It adds.")
+    page.check("input[value=explain]", force=True)
+    page.get_by_role("button", name="开始").click()
+    again = page.locator("#outcome").get_by_role("button", name="重试")
+    wait_for(again)
+    assert not sideways(page)
+    engine.release.set()
+    again.click()
+    wait_for(page.locator("#outcome .prose"))
+    expect(page.locator("#outcome .prose")).to_have_text("It adds.")
+    expect(again).to_have_count(0)
+    context.close()
 
 
 def test_without_javascript_the_same_by_forms(chromium: Browser, live_url: str) -> None:

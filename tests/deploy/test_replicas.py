@@ -26,14 +26,6 @@ pytestmark = pytest.mark.postgresql
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="module")
 def shared(redis: RedisServer) -> Iterator[dict[str, Any]]:
     """The settings that make appliances one."""
     with postgresql() as url:

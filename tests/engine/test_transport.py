@@ -161,7 +161,9 @@ async def test_closing_reaches_the_server_at_once() -> None:
     async with server(talk) as url, http_client() as http:
         async with http.stream("GET", url) as answer:
             assert await anext(answer.aiter_bytes()) == b"hello"
+            assert not left.is_set()
         await until(left.is_set)
+        assert answer.is_closed
 
 
 async def test_a_cancelled_request_closes_its_connection() -> None:
@@ -175,8 +177,11 @@ async def test_a_cancelled_request_closes_its_connection() -> None:
     async with server(talk) as url:
         task = asyncio.create_task(get(url))
         await until(asked.is_set)
+        assert not left.is_set()
         task.cancel()
         await until(left.is_set)
+        await asyncio.wait({task})
+    assert task.cancelled()
 
 
 async def test_a_slow_reader_holds_the_server_back() -> None:

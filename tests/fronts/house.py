@@ -18,7 +18,7 @@ from appliance.lan.tls import client_context
 from tests.live import Appliance, appliance
 from tests.observability.watching import wait_for
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
-from tests.servers import RedisServer
+from tests.servers import running_redis
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,12 @@ class House:
 
 @contextmanager
 def house(folder: Path, count: int, *flags: str) -> Iterator[House]:
-    redis = RedisServer(folder)
-    redis.start()
-    try:
-        with scripted_engine() as engine:
-            more = ["--engine", "remote", "--engine-url", engine.url, "--engine-key", KEY]
-            more += ["--workers", str(count), "--redis-url", redis.url, "--log-format", "json"]
-            with appliance(folder / "data", *more, *flags) as running:
-                scheme = "https" if "--https" in flags else "http"
-                found = House(running, engine, count, scheme)
-                found.wait_until_all_serve()
-                yield found
-                engine.release.set()
-    finally:
-        redis.kill()
+    with running_redis(folder) as redis, scripted_engine() as engine:
+        more = ["--engine", "remote", "--engine-url", engine.url, "--engine-key", KEY]
+        more += ["--workers", str(count), "--redis-url", redis.url, "--log-format", "json"]
+        with appliance(folder / "data", *more, *flags) as running:
+            scheme = "https" if "--https" in flags else "http"
+            found = House(running, engine, count, scheme)
+            found.wait_until_all_serve()
+            yield found
+            engine.release.set()

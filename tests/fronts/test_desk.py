@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from appliance.domain import Phrase, Sampling, Timings, Usage
 from appliance.engine.status import EngineStatus, Incident
-from appliance.engine.supervisor import Supervisor
+from appliance.engine.supervisor import BY_HAND, Supervisor
 from appliance.errors import EngineUnavailable, InvalidRequest
 from appliance.fronts.__main__ import _hear
 from appliance.fronts.app import ToldMetrics, ToldRecorder
@@ -112,9 +112,11 @@ async def test_a_front_that_dies_gives_back_what_it_was_lent(tmp_path: Path) -> 
     async with paired(tmp_path) as pair:
         await seen(pair.lent, lambda s: s.phase == "ready")
         async with pair.lent.lease():
-            await pair.desk.close()
             await pair.engine.unload()
-            await seen(pair.engine, lambda s: s.phase == "unloaded")
+            assert pair.engine.status.phase == "unloading"
+            await pair.desk.close()
+            gone = await seen(pair.engine, lambda s: s.phase == "unloaded")
+        assert gone.reason == BY_HAND
 
 
 async def test_who_stops_waiting_for_a_lease_is_forgotten(tmp_path: Path) -> None:
@@ -131,7 +133,9 @@ async def test_who_stops_waiting_for_a_lease_is_forgotten(tmp_path: Path) -> Non
         await asyncio.wait({asking})
         assert asking.cancelled()
         await seen(pair.engine, lambda s: s.phase == "ready")
-        await seen(pair.engine, lambda s: s.phase == "unloaded")
+        rested = await seen(pair.engine, lambda s: s.phase == "unloaded")
+        assert rested.on_demand
+        assert pair.desk._leases == {}
 
 
 async def test_a_hash_that_nobody_was_woken_for_comes_with_the_next_answer(

@@ -165,6 +165,7 @@ async def test_pieces_come_one_by_one_and_a_client_that_leaves_is_seen(
             assert await asyncio.wait_for(anext(pieces), 10) == said
         assert not first.left.is_set()
     await until(first.left.is_set)
+    assert len(first.scopes) == 1
 
 
 async def test_a_client_that_leaves_before_the_answer_is_seen_too(first: First, url: str) -> None:
@@ -173,7 +174,10 @@ async def test_a_client_that_leaves_before_the_answer_is_seen_too(first: First, 
         await until(lambda: first.scopes)
         asked.cancel()
         await asyncio.wait({asked})
-    await until(first.left.is_set)
+        assert asked.cancelled()
+        await until(first.left.is_set)
+        assert (await asking.get(url + "/")).status_code == 203
+    assert [scope["path"] for scope in first.scopes] == ["/silent", "/"]
 
 
 async def test_an_upload_goes_on_while_it_comes(first: First, url: str) -> None:
@@ -185,6 +189,16 @@ async def test_an_upload_goes_on_while_it_comes(first: First, url: str) -> None:
     async with client() as asking:
         answer = await asking.post(url + "/upload", content=pieces())
     assert answer.content == b"all"
+
+
+async def test_a_request_for_several_hosts_goes_no_further(first: First, url: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(url).port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: one\r\nHost: two\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert first.scopes == []
 
 
 async def test_a_first_front_that_is_gone_is_said_to_be(tmp_path: Path) -> None:

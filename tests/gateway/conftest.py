@@ -20,7 +20,7 @@ from tests.clock import Clock
 from tests.gateway.guests import Guests, Invite, MakeQueue
 from tests.gateway.house import House
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
-from tests.servers import RedisServer
+from tests.servers import RedisServer, running_redis
 
 
 @pytest.fixture
@@ -31,10 +31,8 @@ def clock() -> Clock:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own, to be harmed."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+    with running_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
@@ -75,15 +73,6 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may keep a good Redis waiting for longer than a user would."""
     for name in ("CONNECT_SECONDS", "ANSWER_SECONDS"):
         monkeypatch.setattr(redis_contact, name, 30.0)
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One for the tests of a file, none of which harms it."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
 
 
 class Fronts:

@@ -212,31 +212,35 @@ def test_second_launcher_waits_for_the_first(finished: Path, pip_settings: dict[
 
 
 @contextmanager
-def silent_index() -> Iterator[tuple[str, socket.socket]]:
-    """An index that takes the call and says nothing."""
+def stuck(project: Path, settings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A set-up of "2.0" that goes no further: the index takes pip's call and says nothing."""
+    pins(project, "2.0")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/simple", server
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+        process = subprocess.Popen(
+            [sys.executable, str(project / "launcher.py")],
+            env={**settings, "PIP_NO_INDEX": "0", "PIP_INDEX_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # A shell that runs the suite in the background has its children ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        caller, _ = server.accept()
+        with caller:
+            yield process
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 def test_a_killed_pip_says_so_and_is_mended(
     finished: Path, launch: Launch, pip_settings: dict[str, str]
 ) -> None:
-    pins(finished, "2.0")
-    with silent_index() as (url, server):
-        process = subprocess.Popen(
-            [sys.executable, str(finished / "launcher.py")],
-            env={**pip_settings, "PIP_NO_INDEX": "0", "PIP_INDEX_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        caller, _ = server.accept()
+    with stuck(finished, pip_settings) as process:
         (pip,) = psutil.Process(process.pid).children()
         pip.kill()
         _, complaint = process.communicate(timeout=30)
-        caller.close()
     assert process.returncode == 1
     assert "pip was ended from outside" in complaint
     assert told(launch(finished))["greeting"] == "2.0"
@@ -246,22 +250,9 @@ def test_a_killed_pip_says_so_and_is_mended(
 def test_ctrl_c_during_set_up_says_so_and_is_mended(
     finished: Path, launch: Launch, pip_settings: dict[str, str]
 ) -> None:
-    pins(finished, "2.0")
-    with silent_index() as (url, server):
-        process = subprocess.Popen(
-            [sys.executable, str(finished / "launcher.py")],
-            env={**pip_settings, "PIP_NO_INDEX": "0", "PIP_INDEX_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            # A shell that runs the suite in the background has its children ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        caller, _ = server.accept()
+    with stuck(finished, pip_settings) as process:
         os.killpg(process.pid, signal.SIGINT)
         said, complaint = process.communicate(timeout=30)
-        caller.close()
     assert process.returncode == 130
     assert "The same command goes on from here." in complaint
     assert "Traceback" not in said + complaint

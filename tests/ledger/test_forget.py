@@ -142,7 +142,7 @@ async def test_an_open_request_outlives_a_deletion(ledger: Ledger) -> None:
     await Mine(ledger.database, ledger.writer).delete("owner")
 
     assert (await whole(ledger, opened)).request.status is None
-    assert ledger.writer.lost == 0
+    assert ledger.writer.losses.count == 0
 
 
 @pytest.mark.sqlite

@@ -88,7 +88,7 @@ async def test_a_server_that_was_restarted_is_found_again(ready: Ledger) -> None
     ready.record()
 
     assert len((await ready.queries.requests(owner=None)).rows) == 2
-    assert ready.writer.lost == 0
+    assert ready.writer.losses.count == 0
 
 
 USER = "appliance"
@@ -120,7 +120,7 @@ async def test_there_is_one_writer_at_a_time_and_waiting_for_it_ends(
     with other.begin_writing():
         ready.open_request()
         await ready.writer.drained()
-        assert "lock timeout" in str(ready.writer.last_error)
+        assert "lock timeout" in str(ready.writer.losses.reason)
     other.close()
 
 

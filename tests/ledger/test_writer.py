@@ -73,7 +73,7 @@ async def test_a_thousand_rows_from_many_threads_are_all_there(ledger: Ledger) -
 
     assert await stored(ledger) == ids
     assert len(ids) == 1000
-    assert ledger.writer.lost == 0
+    assert ledger.writer.losses.count == 0
 
 
 async def test_execute_returns_once_another_connection_can_see_it(ledger: Ledger) -> None:
@@ -96,7 +96,7 @@ async def test_execute_raises_what_went_wrong(ledger: Ledger) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await ledger.writer.execute(broken)
-    assert ledger.writer.lost == 0  # nothing was lost: the caller knows
+    assert ledger.writer.losses.count == 0  # nothing was lost: the caller knows
 
 
 async def test_one_failing_piece_of_work_leaves_its_neighbours_alone(
@@ -110,8 +110,8 @@ async def test_one_failing_piece_of_work_leaves_its_neighbours_alone(
         after = ledger.open_request()
 
     assert await stored(ledger) == {taken, before, after}
-    assert ledger.writer.lost == 2
-    reason = str(ledger.writer.last_error).lower()
+    assert ledger.writer.losses.count == 2
+    reason = str(ledger.writer.losses.reason).lower()
     assert "unique" in reason, "the first reason, not what followed from it"
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
@@ -124,7 +124,7 @@ async def test_a_lasting_failure_does_not_fill_the_log(
         ledger.open_request()
         await ledger.writer.drained()
 
-    assert ledger.writer.lost == 50
+    assert ledger.writer.losses.count == 50
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
@@ -135,9 +135,9 @@ async def test_errors_do_not_carry_what_people_asked(
 
     await ledger.writer.drained()
 
-    assert ledger.writer.lost == 1
+    assert ledger.writer.losses.count == 1
     assert "medical" not in caplog.text
-    assert "medical" not in str(ledger.writer.last_error)
+    assert "medical" not in str(ledger.writer.losses.reason)
 
 
 @pytest.mark.sqlite
@@ -156,15 +156,15 @@ async def test_a_full_disk_is_survived_and_recovered_from(
             ledger.open_request(user_agent="x" * 100_000)
             another = ledger.open_request()
         assert await stored(ledger) == {first, small, another}
-        assert ledger.writer.lost == 1
-        assert "full" in str(ledger.writer.last_error)
+        assert ledger.writer.losses.count == 1
+        assert "full" in str(ledger.writer.losses.reason)
         page = await ledger.queries.requests(owner=None)
         assert len(page.rows) == 3, "reading goes on"
 
     roomy = ledger.open_request(user_agent="x" * 100_000)
     assert roomy in await stored(ledger)
-    assert ledger.writer.lost == 1
-    assert not ledger.writer.failing
+    assert ledger.writer.losses.count == 1
+    assert not ledger.writer.losses.failing
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
@@ -195,12 +195,12 @@ async def test_a_database_that_turned_read_only_is_survived(ledger: Ledger) -> N
         with pytest.raises(LedgerUnavailable, match=r"not be saved: .*readonly"):
             await ledger.conversations.create("owner")
         await ledger.writer.drained()
-        assert ledger.writer.lost == 1
-        assert ledger.writer.failing
+        assert ledger.writer.losses.count == 1
+        assert ledger.writer.losses.failing
 
     ledger.record()
     await ledger.writer.drained()
-    assert (ledger.writer.lost, ledger.writer.failing) == (1, False)
+    assert (ledger.writer.losses.count, ledger.writer.losses.failing) == (1, False)
 
 
 @pytest.mark.sqlite
@@ -224,7 +224,7 @@ async def test_a_lock_that_is_never_given_back_does_not_stop_the_writer(
         other.execute("BEGIN IMMEDIATE")
         ledger.open_request()
         await ledger.writer.drained()
-        assert "locked" in str(ledger.writer.last_error)
+        assert "locked" in str(ledger.writer.losses.reason)
         other.execute("ROLLBACK")
 
     request_id = ledger.open_request()
@@ -242,7 +242,7 @@ async def test_too_long_a_queue_is_counted_not_kept(
 
     monkeypatch.undo()
     assert await stored(ledger) == kept
-    assert ledger.writer.lost == 2
+    assert ledger.writer.losses.count == 2
 
 
 async def test_close_stores_what_is_queued_and_takes_no_more(ledger: Ledger) -> None:
@@ -257,7 +257,7 @@ async def test_close_stores_what_is_queued_and_takes_no_more(ledger: Ledger) -> 
     ledger.writer.close()
 
     assert await stored(ledger) == ids
-    assert ledger.writer.lost == 1
+    assert ledger.writer.losses.count == 1
 
 
 async def test_close_gives_up_in_time(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from tests.web.visitors import OTHER_MACHINE, visitor
 
 pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
+NEW_CHAT = 'aria-label="New chat"'
 
 
 async def invited(owner: httpx2.AsyncClient, name: str = "anna", **fields: str) -> str:
@@ -43,6 +44,7 @@ async def test_two_clicks_from_the_link_to_a_signed_in_browser_and_a_working_key
     for _ in range(2):  # a preview opens it too, and takes nothing away
         look = await stranger.get("/join", params={"code": code})
         assert "“anna”" in look.text
+        assert NEW_CHAT not in look.text
         assert "set-cookie" not in look.headers
     joined = await stranger.post("/join", data={"code": code})
     (secret,) = set(re.findall(r"sk-appl-[\w-]{43}", joined.text))
@@ -50,6 +52,7 @@ async def test_two_clicks_from_the_link_to_a_signed_in_browser_and_a_working_key
     assert f'api_key="{secret}"' in joined.text
     assert 'base_url="http://192.168.1.10:8000/v1"' in joined.text
     assert (await stranger.get("/history")).status_code == 200
+    assert NEW_CHAT in (await stranger.get("/")).text
     key = await site.keys.find(secret)
     assert key is not None
     assert (key.name, key.rate) == ("anna", "60/minute")

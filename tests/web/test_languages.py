@@ -8,7 +8,7 @@ from appliance.web.languages import CODE_LANGUAGES, EXTENSIONS, Guess, guess_lan
 from appliance.web.syntax import check_syntax
 from tests.web.samples import PROGRAMS
 
-UNCHECKED = {"Kotlin", "Swift", "R", "SQL", "PowerShell"}
+UNCHECKED = {"Kotlin", "R", "SQL", "PowerShell"}
 
 
 def test_every_language_has_an_extension_and_a_sample() -> None:
@@ -55,6 +55,7 @@ def test_what_could_be_anything_is_not_guessed_for_sure(text: str) -> None:
         ("JavaScript", "const a = 1;\nfunction f( {\n  return a;\n}\n", 2, ""),
         ("Go", "package main\n\nfunc main() {\n\tx := \n}\n", 4, "missing"),
         ("Rust", 'fn main() {\n    let x = 1;\n    println!("{}", x;\n}\n', 3, ""),
+        ("Swift", "func f() -> Int {\n    let x = [1, 2\n    return x.count\n}\n", 2, ""),
         ("Java", "class A {\n  int f() {\n    return 1\n  }\n}\n", 3, "“;” is missing here."),
     ],
 )
