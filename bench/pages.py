@@ -4,9 +4,9 @@
     python -m bench.pages --url http://127.0.0.1:8000 --rounds 9
 
 A *first visit* is a browser profile that has never been here; the *next* one opens the page again
-in the same profile, as somebody does who keeps it open all day. An empty page, served the same way,
-is measured beside them: what it takes, the browser takes for any page here. Aims: the first paint
-within 100 ms, and 120 KB.
+in the same profile, from an empty tab; *from within* follows a link on another page here, as
+somebody does all day. An empty page, with the same headers, is measured beside them: what it takes,
+the browser takes for any page here. Aims: the first paint within 100 ms, and 120 KB.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urljoin
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
+from appliance.web.security import SecureHeaders, secure_headers
 from bench.report import heading, markdown, spread
 from tests.browser.conftest import DESKTOP, NAMES, QUIET
 from tests.live import appliance
@@ -34,6 +37,8 @@ PAGES = (
     *("/history/charts", "/history/mine", "/keys", "/connect", "/status", "/login", "/trust"),
 )
 EMPTY = '<!doctype html><html lang=en><link rel=icon href="data:,"><title>x</title><p>Hello'
+ELSEWHERE = "/connect"
+FOLLOW = "(url) => location.assign(url)"
 PAINTED = """() => new Promise((found) => new PerformanceObserver((list) => {
     const paint = list.getEntriesByName("first-contentful-paint")[0];
     if (!paint) return;
@@ -56,46 +61,66 @@ class Visits:
     painted: list[float] = field(default_factory=list)
     bytes: list[float] = field(default_factory=list)
 
-    def look(self, page: Page, url: str) -> None:
-        page.goto(url, wait_until="load")
+    def look(self, page: Page) -> None:
+        """At a page that has just been opened."""
         for kept, seen in zip(
             (self.first_byte, self.painted, self.bytes), page.evaluate(PAINTED), strict=True
         ):
             kept.append(seen)
 
 
-Found = dict[str, tuple[Visits, Visits]]
+class Visited:
+    """One address: its first visits, the next ones, and those by a link from within."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.first, self.again, self.within = Visits(), Visits(), Visits()
+
+    def visit(self, page: Page) -> None:
+        """A round in a profile that has never been here."""
+        for visits in (self.first, self.again):
+            page.goto(self.url, wait_until="load")
+            visits.look(page)
+            page.evaluate(SETTLED)
+            page.goto("about:blank")
+        page.goto(urljoin(self.url, ELSEWHERE), wait_until="load")
+        with page.expect_navigation(url=self.url, wait_until="load"):
+            page.evaluate(FOLLOW, self.url)
+        self.within.look(page)
 
 
-def measure(browser: Browser, urls: tuple[str, ...], rounds: int, locale: str = "en-GB") -> Found:
-    """Per address its first visits and the next ones; addresses take turns round by round."""
-    found: Found = {url: (Visits(), Visits()) for url in urls}
+def measure(
+    browser: Browser, urls: Iterable[str], rounds: int, locale: str = "en-GB"
+) -> list[Visited]:
+    """Addresses take turns round by round."""
+    found = [Visited(url) for url in urls]
     for _ in range(rounds):
-        for url in urls:
+        for one in found:
             context = browser.new_context(viewport=DESKTOP, locale=locale)
-            page = context.new_page()
-            for visits in found[url]:
-                visits.look(page, url)
-                page.evaluate(SETTLED)
-                page.goto("about:blank")
+            one.visit(context.new_page())
             context.close()
     return found
 
 
-def table(found: Found) -> str:
+def table(found: Iterable[Visited], named: Callable[[str], str]) -> str:
     rows = [
         [
-            url,
-            spread(first.first_byte),
-            spread(first.painted),
-            spread([size / 1024 for size in first.bytes]),
-            spread(again.painted),
-            spread([size / 1024 for size in again.bytes]),
+            named(one.url),
+            spread(one.first.first_byte),
+            spread(one.first.painted),
+            spread([size / 1024 for size in one.first.bytes]),
+            spread(one.again.painted),
+            spread(one.within.painted),
+            spread([size / 1024 for size in one.again.bytes]),
         ]
-        for url, (first, again) in found.items()
+        for one in found
     ]
-    names = ["page", "first byte, ms", "first visit, ms", "KB", "next visit, ms", "KB"]
-    return markdown(names, rows)
+    names = ["page", "first byte, ms", "first visit, ms", "KB", "next visit, ms"]
+    return markdown([*names, "from within, ms", "KB"], rows)
+
+
+async def empty(_: Request) -> Response:
+    return secure_headers(Response(EMPTY, media_type="text/html"))
 
 
 @contextmanager
@@ -120,16 +145,15 @@ def main() -> None:
     options = parser.parse_args()
     path = next(filter(None, map(shutil.which, NAMES)))
     print(heading("How soon a page is there"))
-    empty = Starlette(routes=[Route("/", lambda _: HTMLResponse(EMPTY))])
-    with an_appliance(options.url) as url, serving(empty) as nothing, sync_playwright() as play:
+    bare = SecureHeaders(Starlette(routes=[Route("/", empty), Route(ELSEWHERE, empty)]))
+    with an_appliance(options.url) as url, serving(bare) as nothing, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=path, args=QUIET)
         urls = (f"{nothing}/", *(url + path for path in PAGES))
         measure(browser, urls[:2], 1)  # the browser itself warms up
         found = measure(browser, urls, options.rounds, options.locale)
         print(f"**Browser:** Chromium {browser.version}. Cells: median (least–most).\n")
         browser.close()
-    shown = {("an empty page" if at == urls[0] else at.removeprefix(url)): found[at] for at in urls}
-    print(table(shown))
+    print(table(found, lambda at: "an empty page" if at == urls[0] else at.removeprefix(url)))
 
 
 if __name__ == "__main__":

@@ -76,6 +76,12 @@ function search() {
   get("search")?.focus();
 }
 
+function focusMessage() {
+  const area = get("prompt");
+  const nowhere = [null, document.body].includes(document.activeElement);
+  if (area?.matches("[data-focus]") && nowhere && !location.hash) area.focus();
+}
+
 function toMessage() {
   get("prompt")?.focus();
 }
@@ -130,6 +136,10 @@ document.addEventListener("toggle", (event) => {
 document.addEventListener("htmx:load", (event) => {
   folds(event.detail.elt.parentElement ?? document);
   restoreDraft();
+  if (!event.detail.elt.querySelector?.("#prompt")) return;
+  // A page whose field has the focus from the start is laid out once more before it is painted.
+  if (event.detail.elt === document.body) requestAnimationFrame(() => setTimeout(focusMessage));
+  else focusMessage();
 });
 folds(document);
 restoreDraft();

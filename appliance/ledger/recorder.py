@@ -71,7 +71,9 @@ class Recorder:
             "client_request_id": client_request_id,
             "front": self.front,
         }
-        self._writer.submit(lambda session: _insert(session, _OPEN_REQUEST, row))
+        # Nothing on a page tells of its own row, so no page waits for the disk to have it.
+        asks = method not in ("GET", "HEAD")
+        self._writer.submit(lambda session: _insert(session, _OPEN_REQUEST, row), looked_for=asks)
 
     def close_request(
         self,

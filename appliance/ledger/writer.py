@@ -45,6 +45,7 @@ class LedgerOverrun(RuntimeError):
 class _Job(NamedTuple):
     work: Callable[[Session], Any]
     future: Future[Any] | None
+    looked_for: bool = True
 
 
 class Writer:
@@ -55,6 +56,7 @@ class Writer:
         self._database = database
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = Lock()
+        self._looked_for = 0  # jobs that are queued or run, and that a reader has to wait for
         self._closed = False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -64,10 +66,13 @@ class Writer:
         """Pieces of work that are queued, about."""
         return self._queue.qsize()
 
-    def submit(self, work: Callable[[Session], object]) -> None:
-        """Queues `work` and returns at once. Never raises: serving outweighs recording."""
+    def submit(self, work: Callable[[Session], object], *, looked_for: bool = True) -> None:
+        """Queues `work` and returns at once. Never raises: serving outweighs recording.
+
+        `looked_for`: false where no reader misses it yet, so that none waits for the disk.
+        """
         try:
-            self._enqueue(_Job(work, None))
+            self._enqueue(_Job(work, None, looked_for))
         except (LedgerClosed, LedgerOverrun) as error:
             self.losses.add(error)
 
@@ -91,7 +96,9 @@ class Writer:
             raise unavailable(error) from error
 
     async def drained(self) -> None:
-        """Waits until everything queued so far is committed or lost."""
+        """Waits until everything queued so far that is looked for is committed or lost."""
+        if not self._looked_for:
+            return
         try:
             await self.execute(_nothing)
         except Exception:
@@ -114,6 +121,7 @@ class Writer:
                 raise LedgerClosed("the ledger is closed")
             if self._queue.qsize() >= MAX_QUEUED:
                 raise LedgerOverrun(f"{MAX_QUEUED} writes are already waiting")
+            self._looked_for += job.looked_for
             self._queue.put(job)
 
     def _run(self) -> None:
@@ -174,7 +182,12 @@ class Writer:
                 raise
             return self._database.begin_writing()
 
+    def _settle(self, jobs: list[_Job]) -> None:
+        with self._lock:
+            self._looked_for -= sum(job.looked_for for job in jobs)
+
     def _succeed(self, jobs: list[_Job], answers: list[Any]) -> None:
+        self._settle(jobs)
         if any(job.future is None for job in jobs):
             self.losses.end()
         for job, answer in zip(jobs, answers, strict=True):
@@ -182,6 +195,7 @@ class Writer:
                 job.future.set_result(answer)
 
     def _fail(self, jobs: list[_Job], error: Exception) -> None:
+        self._settle(jobs)
         for job in jobs:
             if job.future is not None:
                 job.future.set_exception(error)

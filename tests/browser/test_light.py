@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.access.rows import ROWS
 
@@ -34,6 +34,14 @@ FACES = """() => new Set([...document.body.querySelectorAll("*")]
     .map(({ fontFamily, fontSize, fontWeight }) => `${fontFamily} ${fontSize} ${fontWeight}`)).size
 """
 PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1"
+
+# A frame's callbacks run before it is laid out, so the count is of those that are done.
+FRAMES_BEFORE_FOCUS = """
+let frames = 0;
+const count = () => { setTimeout(() => { frames += 1; }); requestAnimationFrame(count); };
+requestAnimationFrame(count);
+addEventListener("focusin", () => { globalThis.framesBeforeFocus ??= frames; });
+"""
 
 
 class Inline(HTMLParser):
@@ -104,6 +112,22 @@ def test_every_page_is_light_and_loads_nothing_from_elsewhere(
     assert [row for row in measured if row[3] > HEAVIEST] == []
     assert [row for row in measured if row[1] > SLOWEST_MS] == []
     assert [row for row in measured if row[4] > MOST_FACES] == []
+
+
+def test_the_field_is_focused_after_the_first_frame_and_after_each_swap(
+    chromium: Browser, live_url: str
+) -> None:
+    context = chromium.new_context(base_url=live_url)
+    page = context.new_page()
+    page.add_init_script(FRAMES_BEFORE_FOCUS)
+    page.goto("/")
+    expect(page.locator("#prompt")).to_be_focused()
+    assert page.evaluate("framesBeforeFocus") > 0
+    page.keyboard.type("text Hello")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/chat/*")
+    expect(page.locator("#prompt")).to_be_focused()
+    context.close()
 
 
 def test_what_is_inline_is_seen() -> None:

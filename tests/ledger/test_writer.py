@@ -45,7 +45,7 @@ def connections_with(database: Database, *pragmas: str) -> Iterator[None]:
 
 
 @contextmanager
-def paused(ledger: Ledger) -> Iterator[None]:
+def paused(ledger: Ledger, *, looked_for: bool = True) -> Iterator[None]:
     """Holds the writer back, so that all that is submitted meanwhile forms one group."""
     running, released = Event(), Event()
 
@@ -53,7 +53,7 @@ def paused(ledger: Ledger) -> Iterator[None]:
         running.set()
         assert released.wait(PATIENCE_SECONDS)
 
-    ledger.writer.submit(wait)
+    ledger.writer.submit(wait, looked_for=looked_for)
     assert running.wait(PATIENCE_SECONDS)
     try:
         yield
@@ -88,6 +88,21 @@ async def test_a_page_reads_what_was_just_submitted(ledger: Ledger) -> None:
         page = await ledger.queries.requests(owner=None, limit=1)
         assert page.rows[0].id == request_id
         assert page.rows[0].status == 200
+
+
+@pytest.mark.parametrize(("method", "waits"), [("GET", False), ("POST", True)])
+async def test_nobody_waits_for_the_row_of_a_page_that_is_being_fetched(
+    ledger: Ledger, method: str, waits: bool
+) -> None:
+    with paused(ledger, looked_for=False):
+        fetched = ledger.open_request(method=method)
+        reading = asyncio.create_task(ledger.writer.drained())
+        done, _ = await asyncio.wait([reading], timeout=0.2)
+        assert bool(done) is not waits
+    await reading
+    # What comes after it in the queue brings it along.
+    ledger.recorder.close_request(fetched, status=200, duration_ms=1, key_name=None)
+    assert await stored(ledger) == {fetched}
 
 
 async def test_execute_raises_what_went_wrong(ledger: Ledger) -> None:

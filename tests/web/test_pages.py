@@ -36,6 +36,23 @@ async def test_every_page_comes_with_strict_headers(client: httpx2.AsyncClient) 
     assert answer.headers["referrer-policy"] == "same-origin"
 
 
+@pytest.mark.parametrize(
+    ("led_by", "policy"),
+    [
+        ("cross-site", "same-origin"),
+        ("same-site", "same-origin"),
+        (None, "same-origin"),
+        ("none", None),
+        ("same-origin", None),
+    ],
+)
+async def test_a_page_is_cut_off_from_whoever_may_have_opened_it(
+    client: httpx2.AsyncClient, led_by: str | None, policy: str | None
+) -> None:
+    answer = await client.get("/status", headers={"sec-fetch-site": led_by} if led_by else {})
+    assert answer.headers.get("cross-origin-opener-policy") == policy
+
+
 async def test_no_page_needs_what_the_policy_forbids(client: httpx2.AsyncClient) -> None:
     html = (await client.get("/")).text
     assert "<style" not in html

@@ -99,7 +99,7 @@ def test_a_seed_gives_the_same_text_alone_and_in_a_busy_batch(player: Player) ->
 
 
 def test_answers_are_drawn_while_another_prompt_is_read_in_pieces(player: Player) -> None:
-    drawn = {"temperature": 0.9, "top_k": 20}
+    drawn: dict[str, Any] = {"temperature": 0.9, "top_k": 20}
     first, second = ask(prompt(1), 60, seed=1, **drawn), ask(prompt(2), 60, seed=2, **drawn)
     alone = [player.play(each)[0].tokens for each in (first, second)]
     *both, late = player.play(first, second, ask(prompt(3, 600), 4, seed=3, **drawn))
