@@ -1,0 +1,283 @@
+"""Steps of one token: which models take the short way, and that it leads to the same place."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch could not be had for this Python")
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+import appliance.engine.worker.backends.transformers as backend_module
+from appliance.engine.worker.backends import decode
+from appliance.engine.worker.backends.decode.graphs import sizes
+from appliance.engine.worker.backends.decode.on_card import can_run
+from appliance.engine.worker.backends.decode.products import _read
+from appliance.engine.worker.backends.decode.reading import read
+from appliance.engine.worker.backends.decode.tables import Tables
+from appliance.engine.worker.backends.transformers import TransformersBackend
+from tests.engine.worker.playing import Player, ask
+
+NVCC = shutil.which("nvcc")
+SHAPE: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "initializer_range": 0.1,
+}
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 512,
+}
+
+
+def llama(**more: Any) -> Any:
+    return LlamaForCausalLM(LlamaConfig(**SHAPE | more))
+
+
+def qwen2() -> Any:
+    """Its linear layers have biases, which start as zeros."""
+    model: Any = Qwen2ForCausalLM(Qwen2Config(**SHAPE))
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight, std=0.5)
+    return model
+
+
+def qwen3() -> Any:
+    """Its queries and keys have norms, which start as ones."""
+    model: Any = Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=32))
+    for name, weight in model.named_parameters():
+        if name.endswith(("q_norm.weight", "k_norm.weight")):
+            torch.nn.init.uniform_(weight, 0.5, 1.5)
+    return model
+
+
+FAMILIES = {
+    "llama": llama,
+    "with biases": qwen2,
+    "with norms of queries and keys": qwen3,
+    "stretched": lambda: llama(rope_parameters=YARN),
+    "tied": lambda: llama(tie_word_embeddings=True),
+}
+
+
+def answers(model: Any, patch: pytest.MonkeyPatch, *, short: bool) -> list[list[int]]:
+    """Of many short requests, and of one that is far longer than they are."""
+    forward, steps = model.forward, 0
+    if not short:
+        patch.setattr(backend_module, "shorten_on_cpu", lambda model: False)
+    backend = TransformersBackend(model.eval(), [], kv_tokens=3000, max_concurrency=6)
+    shortened = model.forward
+
+    def counted(*args: Any, **batch: Any) -> Any:
+        nonlocal steps
+        steps += batch["max_length_q"] == 1
+        return shortened(*args, **batch)
+
+    counted.__wrapped__ = forward  # type: ignore[attr-defined]
+    model.forward = counted
+    backend.warm_up()
+    player = Player(backend)
+    lengths = [3, 9, 20, 5, 14, 600]
+    prompts = [[(11 * at + length) % 500 for at in range(length)] for length in lengths]
+    played = player.play(*(ask(prompt, 24) for prompt in prompts))
+    player.close()
+    model.forward = forward
+    assert not player.fatal
+    assert steps > 20
+    return [each.tokens for each in played]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_short_way_leads_where_the_librarys_does(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = FAMILIES[family]()
+    assert read(model) is not None
+    short = answers(model, monkeypatch, short=True)
+    assert short == answers(model, monkeypatch, short=False)
+    assert len({token for tokens in short for token in tokens}) > 20
+
+
+def with_adapter() -> Any:
+    """What stands where linear layers stood adds to what they say."""
+    return inject_adapter_in_model(LoraConfig(target_modules=["v_proj"]), llama())
+
+
+UNKNOWN = {
+    "another family": lambda: GemmaForCausalLM(GemmaConfig(**SHAPE, head_dim=16)),
+    "another activation": lambda: llama(hidden_act="gelu"),
+    "frequencies that change with the length": lambda: llama(
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
+    ),
+    "an adapter": with_adapter,
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_is_not_known_keeps_to_the_librarys_way(what: str) -> None:
+    assert read(UNKNOWN[what]()) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "known"),
+    [
+        (torch.bfloat16, {}, True),
+        (torch.float16, {}, True),
+        (torch.float32, {}, False),
+        (torch.bfloat16, {"head_dim": 96}, False),
+        (torch.bfloat16, {"num_attention_heads": 32, "num_key_value_heads": 2}, False),
+        (torch.bfloat16, {"intermediate_size": 100}, False),
+    ],
+)
+def test_kernels_are_for_shapes_that_their_loads_fit(
+    dtype: torch.dtype, shape: dict[str, Any], known: bool
+) -> None:
+    decoder = read(llama(**({"head_dim": 64} | shape)).to(dtype))
+    assert decoder is not None
+    assert can_run(decoder) is known
+
+
+def test_layers_with_one_input_become_one_product() -> None:
+    cpu = torch.device("cpu")
+    layers = tuple(torch.nn.Linear(128, n, dtype=torch.bfloat16) for n in (64, 32, 16))
+    group = _read(layers, cpu)
+    assert group is not None
+    assert (group.bits, group.features, group.inputs) == (16, [64, 32, 16], 128)
+    # What the kernels find: weights first, then the bias; features, and those of the layers before.
+    assert group.table[:, 0].tolist() == [layer.weight.data_ptr() for layer in layers]
+    assert group.table[:, 6].tolist() == [layer.bias.data_ptr() for layer in layers]
+    assert group.table[:, 7:].tolist() == [[64, 0], [32, 64], [16, 96]]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        pytest.param([torch.nn.Linear(128, 64)], id="32 bits"),
+        pytest.param([torch.nn.Linear(96, 64, dtype=torch.bfloat16)], id="odd inputs"),
+        pytest.param([torch.nn.Linear(128, 40, dtype=torch.bfloat16)], id="odd features"),
+        pytest.param(
+            [torch.nn.Linear(128, 64, dtype=torch.bfloat16), torch.nn.Linear(128, 64)],
+            id="of two kinds",
+        ),
+    ],
+)
+def test_other_layers_are_left_to_themselves(layers: list[Any]) -> None:
+    assert _read(tuple(layers), torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [(1, [1]), (3, [1, 2, 3]), (8, [1, 2, 4, 8]), (20, [1, 2, 4, 8, 16, 20])],
+)
+def test_there_is_a_graph_for_every_number_of_rows(most: int, expected: list[int]) -> None:
+    assert list(sizes(most)) == expected
+
+
+PAGE, STRIDE, UNREAD = 4, 3, 7
+
+
+def tables(rows: int = 4, pages: int = 5) -> tuple[Tables, dict[str, list[int]]]:
+    blocks: dict[str, list[int]] = {}
+    allocator = SimpleNamespace(
+        tokens_per_page=PAGE,
+        block_physical_stride=PAGE * STRIDE,
+        write_trash_index=PAGE * UNREAD,
+        block_table=blocks,
+    )
+    return Tables(allocator, rows, pages, torch.device("cpu")), blocks
+
+
+def request(name: str, token: int, position: int, *, asks: bool = True) -> Any:
+    state = SimpleNamespace(request_id=name, tokens_to_process=[token], position_offset=position)
+    return SimpleNamespace(state=state, has_new_token=asks)
+
+
+def test_a_step_is_told_tokens_positions_pages_and_who_wants_logits() -> None:
+    step, blocks = tables()
+    blocks |= {"a": [2, 5], "b": [1], "c": [3]}
+    requests = [request("a", 11, 6), request("b", 12, 2, asks=False), request("c", 13, 0)]
+    step.fill(requests)
+    assert step.tokens[:3].tolist() == [11, 12, 13]
+    assert step.positions[:3].tolist() == [6, 2, 0]
+    assert (step.rows, step.wanted[: step.asked].tolist()) == (3, [0, 2])
+    assert step.pages[0, :2].tolist() == [2 * STRIDE, 5 * STRIDE]
+    assert [each.state.position_offset for each in requests] == [7, 3, 1]
+    # Of a prompt that is still being read, nothing is to come.
+    assert requests[1].state.tokens_to_process == [12]
+
+
+def test_pages_follow_the_librarys_blocks() -> None:
+    """One is added, and one is replaced by its like, which the library does on the spot."""
+    step, blocks = tables()
+    blocks["a"] = [2]
+    step.fill([request("a", 1, 3)])
+    blocks["a"].append(6)
+    step.fill([request("a", 1, 4)])
+    assert step.pages[0, :2].tolist() == [2 * STRIDE, 6 * STRIDE]
+    blocks["a"][0] = 9
+    step.fill([request("a", 1, 5)])
+    assert step.pages[0, :2].tolist() == [9 * STRIDE, 6 * STRIDE]
+
+
+def test_rows_that_are_no_longer_in_use_stand_on_a_page_that_nobody_reads() -> None:
+    step, blocks = tables()
+    blocks |= {"a": [2], "b": [1, 4], "c": [3]}
+    step.fill([request("a", 1, 0), request("b", 2, 5), request("c", 3, 2)])
+    step.fill([request("c", 4, 3)])
+    assert step.pages[:, 0].tolist() == [3 * STRIDE, UNREAD, UNREAD, UNREAD]
+    assert step.positions.tolist() == [3, 0, 0, 0]
+    assert step.wanted.tolist() == [0, 0, 0, 0]
+    step.fill([request("c", 5, 4), request("b", 6, 6)])
+    assert step.pages[1, :2].tolist() == [1 * STRIDE, 4 * STRIDE]
+
+
+@pytest.mark.skipif(NVCC is None, reason="no CUDA compiler is installed")
+@pytest.mark.parametrize(
+    ("name", "architecture", "defines"),
+    [
+        ("kernels.cu", "sm_75", "BF16=0 WIDTH=576 HEADS=9 SHARED=3 SIZE=64 PAGE=32 NORMED=0"),
+        ("kernels.cu", "sm_89", "BF16=1 WIDTH=4096 HEADS=32 SHARED=8 SIZE=128 PAGE=32 NORMED=1"),
+        ("products.cu", "sm_80", "BITS=16"),
+        ("products.cu", "sm_89", "BITS=8"),
+        ("products.cu", "sm_120", "BITS=4"),
+    ],
+)
+def test_the_kernels_compile_for_cards_old_and_new(
+    tmp_path: Path, name: str, architecture: str, defines: str
+) -> None:
+    source = Path(decode.__file__).with_name(name)
+    told = [f"-D{each}" for each in defines.split()]
+    made = subprocess.run(
+        [str(NVCC), f"-arch={architecture}", "-cubin", *told, "-o", tmp_path / "made", source],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stderr
+    assert "warning" not in made.stderr
