@@ -126,7 +126,8 @@ def test_the_short_way_leads_where_the_librarys_does(
 
 def with_adapter() -> Any:
     """What stands where linear layers stood adds to what they say."""
-    return inject_adapter_in_model(LoraConfig(target_modules=["v_proj"]), llama())
+    inject: Any = inject_adapter_in_model
+    return inject(LoraConfig(target_modules=["v_proj"]), llama())
 
 
 UNKNOWN = {

@@ -15,7 +15,7 @@ from torch import nn
 
 # What the loop of `steps` computes, and nothing more: other families scale, cap or window.
 _FAMILY = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-_LINEARS = ("Linear", "Linear8bitLt", "Linear4bit")
+_SHRUNK = ("Linear8bitLt", "Linear4bit")
 # Whose frequencies depend on nothing but the position.
 _ROPES = ("default", "linear", "llama3", "yarn")
 
@@ -82,8 +82,15 @@ def read(model: Any) -> Decoder | None:
         epsilon=config.rms_norm_eps,
     )
     linears = [model.lm_head, *(part for block in blocks for part in linears_of(block))]
-    plain = all(type(linear).__name__ in _LINEARS for linear in linears)
+    plain = all(_is_plain(linear) for linear in linears)
     return decoder if plain and type(inner.embed_tokens) is nn.Embedding else None
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """An adapter's layers are called `Linear` as well."""
+    kind = type(layer)
+    shrunk = kind.__name__ in _SHRUNK and kind.__module__.startswith("bitsandbytes.")
+    return kind is nn.Linear or shrunk
 
 
 def linears_of(block: Block) -> tuple[nn.Module, ...]:
