@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,7 +77,7 @@ def qwen3() -> Any:
     return model
 
 
-FAMILIES = {
+FAMILIES: dict[str, Callable[[], Any]] = {
     "llama": llama,
     "with biases": qwen2,
     "with norms of queries and keys": qwen3,
@@ -130,7 +131,7 @@ def with_adapter() -> Any:
     return inject(LoraConfig(target_modules=["v_proj"]), llama())
 
 
-UNKNOWN = {
+UNKNOWN: dict[str, Callable[[], Any]] = {
     "another family": lambda: GemmaForCausalLM(GemmaConfig(**SHAPE, head_dim=16)),
     "another activation": lambda: llama(hidden_act="gelu"),
     "frequencies that change with the length": lambda: llama(
