@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
-from appliance.engine.worker.backends.decode.library import shorten_loop
+import appliance.engine.worker.backends.transformers as backend_module
 from appliance.engine.worker.backends.decode.on_cpu import OnCpu
 from appliance.engine.worker.backends.decode.reading import Decoder, read
 from appliance.engine.worker.backends.decode.steps import logits
@@ -49,15 +50,18 @@ class OnTables:
         return (pages[:, None] * PAGE_TOKENS + torch.arange(PAGE_TOKENS)).flatten()[:length]
 
 
-def take_the_loop_of_a_card(backend: TransformersBackend) -> OnTables:
-    """To be called after its warm-up."""
+def warm_up_as_on_a_card(
+    backend: TransformersBackend, steps: type[OnTables] = OnTables
+) -> list[OnTables]:
+    """What the steps were made of, in place of graphs."""
     made: list[OnTables] = []
 
-    def make(tables: Tables, cache: Any) -> OnTables:
-        decoder = read(backend._model)
-        assert decoder is not None
-        made.append(OnTables(decoder, tables, cache))
+    def captured(decoder: Decoder, tables: Tables, cache: Any) -> OnTables:
+        made.append(steps(decoder, tables, cache))
         return made[0]
 
-    shorten_loop(backend._manager, backend._model, make)
-    return made[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend_module, "captured", captured)
+        patch.setattr(backend, "_kernels", read(backend._model))
+        backend.warm_up()
+    return made

@@ -34,6 +34,7 @@ from appliance.engine.worker.backends.decode.products import _read
 from appliance.engine.worker.backends.decode.reading import read
 from appliance.engine.worker.backends.decode.tables import Tables
 from appliance.engine.worker.backends.transformers import TransformersBackend
+from tests.engine.worker.loop_of_a_card import OnTables, warm_up_as_on_a_card
 from tests.engine.worker.playing import Player, ask
 
 NVCC = shutil.which("nvcc")
@@ -165,6 +166,14 @@ def test_kernels_are_for_shapes_that_their_loads_fit(
     assert can_run(decoder) is known
 
 
+def test_kernels_want_every_norm_in_the_models_own_type() -> None:
+    model = llama(head_dim=64).to(torch.bfloat16)
+    model.model.norm.float()
+    decoder = read(model)
+    assert decoder is not None
+    assert not can_run(decoder)
+
+
 def test_layers_with_one_input_become_one_product() -> None:
     cpu = torch.device("cpu")
     layers = tuple(torch.nn.Linear(128, n, dtype=torch.bfloat16) for n in (64, 32, 16))
@@ -199,6 +208,29 @@ def test_other_layers_are_left_to_themselves(layers: list[Any]) -> None:
 )
 def test_there_is_a_graph_for_every_number_of_rows(most: int, expected: list[int]) -> None:
     assert list(sizes(most)) == expected
+
+
+class Wrong(OnTables):
+    """A card that computes, but not this."""
+
+    def logits(self) -> torch.Tensor:
+        return super().logits().roll(1, dims=1)
+
+
+@pytest.mark.parametrize(("steps", "believed"), [(OnTables, True), (Wrong, False)])
+def test_a_card_is_believed_when_it_computes_what_the_library_does(
+    steps: type[OnTables], believed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    backend = TransformersBackend(llama().eval(), [], kv_tokens=600, max_concurrency=2)
+    [made] = warm_up_as_on_a_card(backend, steps)
+    tried = made.steps
+    player = Player(backend)
+    [played] = player.play(ask([5, 6, 7], 12))
+    player.close()
+    assert tried == 1
+    assert (made.steps - tried, len(played.tokens)) == (11 if believed else 0, 12)
+    assert ("something else" in caplog.text) is not believed
 
 
 PAGE, STRIDE, UNREAD = 4, 3, 7

@@ -21,7 +21,7 @@ from appliance.engine.worker.backends.transformers import (
     TransformersBackend,
 )
 from appliance.engine.worker.backends.weights import load_model
-from tests.engine.worker.loop_of_a_card import take_the_loop_of_a_card
+from tests.engine.worker.loop_of_a_card import warm_up_as_on_a_card
 from tests.engine.worker.playing import Player, ask, collect
 from tests.waiting import until
 
@@ -39,9 +39,10 @@ def started(
         max_concurrency=places,
         grammars=GrammarCompiler(folder / "tokenizer.json", [END]),
     )
-    backend.warm_up()
     if as_on_a_card:
-        take_the_loop_of_a_card(backend)
+        warm_up_as_on_a_card(backend)
+    else:
+        backend.warm_up()
     return Player(backend)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import threading
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.decode.graphs import captured
 from appliance.engine.worker.backends.decode.library import shorten_loop
 from appliance.engine.worker.backends.decode.shortcut import kernels_for, shorten_on_cpu
+from appliance.engine.worker.backends.decode.trial import alike, last_logits
 from appliance.engine.worker.backends.grammar import GrammarCompiler
 from appliance.engine.worker.backends.prompt_scores import PromptScorer, WatchedProcessors
 from appliance.engine.worker.backends.pulse import Pulse
@@ -38,6 +40,8 @@ from appliance.engine.worker.backends.step_budget import STEP_SECONDS, StepBudge
 from appliance.engine.worker.forms import CAPABILITY, Form
 from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS
 from appliance.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
 
 # Small pages waste little cache and share short prefixes; only flash attention, which is off,
 # needs the library's 256.
@@ -136,15 +140,24 @@ class TransformersBackend:
         """Build the cache and run one step, so that memory runs out now rather than later."""
         SCHEDULER_MAPPING[SCHEDULER] = self._scheduler
         self._manager.start()
-        self._try_out()
-        if self._kernels is not None:
-            shorten_loop(self._manager, self._model, partial(captured, self._kernels))
-            self._try_out()
+        expected = self._try_out()
+        if self._kernels is None:
+            return
+        make = partial(captured, self._kernels)
+        take_back = shorten_loop(self._manager, self._model, make)
+        if not alike(self._try_out(), expected):
+            log.warning("This card's own steps compute something else; the library's are taken.")
+            take_back()
 
-    def _try_out(self) -> None:
-        """One prompt and two tokens."""
+    def _try_out(self) -> torch.Tensor:
+        """A prompt, which every way reads alike, and two tokens; the logits of the second."""
+        with last_logits(self._model) as seen:
+            self._ask_for_two()
+        return seen[0]
+
+    def _ask_for_two(self) -> None:
         controls = Controls(sampling=replace(NEUTRAL, seed=0))
-        self._manager.add_request([0], max_new_tokens=2, streaming=False, controls=controls)
+        self._manager.add_request([0, 0], max_new_tokens=2, streaming=False, controls=controls)
         output = None
         while output is None:
             output = self._manager.get_result(timeout=0.5)

@@ -23,8 +23,11 @@ class Steps(Protocol):
         ...
 
 
-def shorten_loop(manager: Any, model: Any, make: Callable[[Tables, Any], Steps]) -> None:
-    """From its next step on, the manager's loop takes it. To be called while it has no request.
+def shorten_loop(
+    manager: Any, model: Any, make: Callable[[Tables, Any], Steps]
+) -> Callable[[], None]:
+    """From its next step on, the manager's loop takes it; what is returned takes that back. Both
+    are to be called while it has no request.
 
     `make` is given the tables that are filled, and the library's cache.
     """
@@ -45,9 +48,14 @@ def shorten_loop(manager: Any, model: Any, make: Callable[[Tables, Any], Steps])
         return found
 
     take(model, lambda batch: batch.get("tables") is tables, step)
-    # The library offers such steps to kernels only that it would fetch.
-    cache.max_blocks_per_request = pages
-    cache.max_decode_fast_path_length = pages * page_tokens
+
+    def offer(pages: int) -> None:
+        """The library offers such steps to kernels only that it would fetch."""
+        cache.max_blocks_per_request = pages
+        cache.max_decode_fast_path_length = pages * page_tokens
+
+    offer(pages)
+    return lambda: offer(0)
 
 
 def _prepare_by(tables: Tables, inputs: Any) -> None:

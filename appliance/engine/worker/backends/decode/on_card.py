@@ -27,10 +27,11 @@ _MOST_ROWS = 1024
 
 def can_run(decoder: Decoder) -> bool:
     """Whether the kernels know such numbers and shapes."""
-    width = decoder.embeddings.weight.shape[1]
+    dtype, width = decoder.embeddings.weight.dtype, decoder.embeddings.weight.shape[1]
     inner = decoder.blocks[0].gate.out_features
     return (
-        decoder.embeddings.weight.dtype in _HALF
+        dtype in _HALF
+        and all(each.dtype == dtype for each in decoder.in_full())
         and decoder.size in _SIZES
         and decoder.heads // decoder.shared <= _LARGEST_GROUP
         and not (decoder.heads % decoder.shared or width % _EIGHT or inner % _EIGHT)

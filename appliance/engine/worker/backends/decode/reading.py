@@ -53,6 +53,15 @@ class Decoder:
     scale: float
     epsilon: float
 
+    def in_full(self) -> Iterator[torch.Tensor]:
+        """Weights that nothing shrinks: norms, and those of layers in full."""
+        yield self.last_norm
+        for block in self.blocks:
+            norms = (block.before_attention, block.query_norm, block.key_norm, block.before_mlp)
+            yield from (norm for norm in norms if norm is not None)
+        linears = [self.head, *(each for block in self.blocks for each in linears_of(block))]
+        yield from (each.weight for each in linears if type(each) is nn.Linear)
+
     def with_following(self) -> Iterator[tuple[Block, torch.Tensor]]:
         """Each layer with the norm that comes after it."""
         norms = [block.before_attention for block in self.blocks[1:]]
