@@ -88,7 +88,7 @@ def answers(model: Any, patch: pytest.MonkeyPatch, *, short: bool) -> list[list[
     """Of many short requests, and of one that is far longer than they are."""
     forward, steps = model.forward, 0
     if not short:
-        patch.setattr(backend_module, "shorten_on_cpu", lambda model: False)
+        patch.setattr(backend_module, "shorten_on_cpu", lambda model: None)
     backend = TransformersBackend(model.eval(), [], kv_tokens=3000, max_concurrency=6)
     shortened = model.forward
 

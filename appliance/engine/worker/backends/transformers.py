@@ -118,12 +118,7 @@ class TransformersBackend:
         self._scheduler = partial(
             TurnScheduler,
             switch=adapters.switch if adapters else _no_adapters,
-            budget=StepBudget(
-                block_tokens=PAGE_TOKENS,
-                first=_FIRST_BESIDE[device],
-                largest=PREFILL_BESIDE[device],
-                seconds=STEP_SECONDS,
-            ),
+            budget=_budget(device),
             pulse=self.pulse,
         )
         # Greedy for the library: our sampler decides, and a second draw would spoil it.
@@ -285,6 +280,15 @@ class _Nowhere:
 
     def put(self, output: object) -> None:
         pass
+
+
+def _budget(device: str) -> StepBudget:
+    return StepBudget(
+        block_tokens=PAGE_TOKENS,
+        first=_FIRST_BESIDE[device],
+        largest=PREFILL_BESIDE[device],
+        seconds=STEP_SECONDS,
+    )
 
 
 def _held(allocator: Any) -> int:

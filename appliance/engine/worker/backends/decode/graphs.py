@@ -67,6 +67,7 @@ class Graphs:
         except RuntimeError as error:  # steps are right without, only slower
             log.warning("Steps are not kept as CUDA graphs: %s", error)
             self._graphs.clear()
+            self._results.clear()
 
     def _capture(self, size: int) -> None:
         """Once for real, for libraries choose and allocate at their first call."""

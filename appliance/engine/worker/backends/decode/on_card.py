@@ -22,7 +22,6 @@ _SIZES, _LARGEST_GROUP, _EIGHT = (64, 128), 8, 8
 _THREADS = 128
 # Blocks of attention that a multiprocessor should have, and stretches that merging is worth.
 _BLOCKS_EACH, _MOST_SPLITS = 2, 32
-_MOST_ROWS = 1024
 
 
 def can_run(decoder: Decoder) -> bool:
@@ -43,7 +42,7 @@ class Kernels:
 
     def __init__(self, decoder: Decoder, page_tokens: int) -> None:
         weight = decoder.embeddings.weight
-        self.decoder, self.page_tokens = decoder, page_tokens
+        self.decoder = decoder
         self.multiprocessors = torch.cuda.get_device_properties(weight.device).multi_processor_count
         defines = {
             "BF16": int(weight.dtype == torch.bfloat16),
@@ -56,10 +55,10 @@ class Kernels:
         }
         source = _SOURCE.read_text(encoding="utf-8")
         self.kernels: Mapping[str, Any] = compiled(source, _NAMES, defines, weight.device)
-        # Of the attention's blocks; it leaves them at zero.
-        self.arrived = torch.zeros(
-            (_MOST_ROWS, decoder.shared), dtype=torch.int32, device=weight.device
-        )
+        # Of the attention's heads, where there are so few that they are split; it leaves them at
+        # zero.
+        most = _BLOCKS_EACH * self.multiprocessors
+        self.arrived = torch.zeros(most, dtype=torch.int32, device=weight.device)
         self.products = Products(weight.device, weight.dtype)
 
     def launch(

@@ -127,7 +127,8 @@ __device__ __forceinline__ void multiply(float* sum, Pair a0, Pair a1, Pair a2, 
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// TILES of eight rows; AHEAD chunks are asked for before the first is used. Results of a layer lie together: [rows, features] after those before it.
+// TILES of eight rows; AHEAD chunks are asked for before the first is used. Results of a layer lie
+// together: [rows, features] after those before it.
 template <int TILES, int AHEAD>
 __device__ __forceinline__ void product(
     const Layer* layers, int count, const Half* input, Half* out, int rows, int inputs
@@ -144,7 +145,7 @@ __device__ __forceinline__ void product(
     __shared__ Pair pairs[256 * COPIES];
     __shared__ float scale_codes[256];
     Pair both = narrow(layer.codes[threadIdx.x >> 4]) | narrow(layer.codes[threadIdx.x & 15]) << 16;
-    for (int copy = 0; copy < COPIES; copy++) 
+    for (int copy = 0; copy < COPIES; copy++)
         pairs[threadIdx.x * COPIES + (copy + threadIdx.x) % COPIES] = both;
     scale_codes[threadIdx.x] = layer.scale_codes[threadIdx.x];
     __syncthreads();

@@ -59,8 +59,13 @@ class Decoder:
         for block in self.blocks:
             norms = (block.before_attention, block.query_norm, block.key_norm, block.before_mlp)
             yield from (norm for norm in norms if norm is not None)
-        linears = [self.head, *(each for block in self.blocks for each in linears_of(block))]
-        yield from (each.weight for each in linears if type(each) is nn.Linear)
+        yield from (each.weight for each in self.linears() if type(each) is nn.Linear)
+
+    def linears(self) -> Iterator[nn.Module]:
+        yield self.head
+        for block in self.blocks:
+            yield from (block.query, block.key, block.value, block.out)
+            yield from (block.gate, block.up, block.down)
 
     def with_following(self) -> Iterator[tuple[Block, torch.Tensor]]:
         """Each layer with the norm that comes after it."""
@@ -90,8 +95,7 @@ def read(model: Any) -> Decoder | None:
         scale=attention.scaling,
         epsilon=config.rms_norm_eps,
     )
-    linears = [model.lm_head, *(part for block in blocks for part in linears_of(block))]
-    plain = all(_is_plain(linear) for linear in linears)
+    plain = all(_is_plain(linear) for linear in decoder.linears())
     return decoder if plain and type(inner.embed_tokens) is nn.Embedding else None
 
 
@@ -100,12 +104,6 @@ def _is_plain(layer: nn.Module) -> bool:
     kind = type(layer)
     shrunk = kind.__name__ in _SHRUNK and kind.__module__.startswith("bitsandbytes.")
     return kind is nn.Linear or shrunk
-
-
-def linears_of(block: Block) -> tuple[nn.Module, ...]:
-    """All of a layer's, in the order of their use."""
-    attention = (block.query, block.key, block.value, block.out)
-    return (*attention, block.gate, block.up, block.down)
 
 
 def _block(index: int, layer: Any) -> Block:

@@ -19,18 +19,17 @@ from appliance.engine.worker.backends.decode.steps import logits
 log = logging.getLogger(__name__)
 
 
-def shorten_on_cpu(model: Any) -> bool:
-    """Whether it does from now on: its family is known, and nothing else is in it."""
+def shorten_on_cpu(model: Any) -> None:
+    """From now on, if its family is known and nothing else is in it."""
     decoder = read(model)
     if decoder is None:
-        return False
+        return
 
     def step(batch: dict[str, Any]) -> torch.Tensor:
         operations = OnCpu(decoder, batch)
         return logits(decoder, operations, batch["input_ids"][0], batch["logits_indices"])
 
     take(model, _is_single, step)
-    return True
 
 
 def kernels_for(model: Any, page_tokens: int) -> Kernels | None:
