@@ -16,19 +16,23 @@ _STEP_TOKENS = 128
 
 
 class DirectOpenVino:
-    """The pipeline's own step loop."""
+    """The pipeline's own step loop, over the same model and in the same numbers."""
 
     def __init__(self, config: EngineConfig, folder: ModelFolder, *, sampled: bool = False) -> None:
         import openvino_genai as genai
 
+        from appliance.engine.worker.backends.openvino_conversion import converted
+        from appliance.engine.worker.backends.openvino_pipeline import numbers
+
+        assert folder.gguf is not None
+        model = converted(folder.gguf, folder.path, lambda *_: None)
         scheduler = genai.SchedulerConfig()
         scheduler.num_kv_blocks = config.kv_tokens // 32 + config.max_concurrency
         scheduler.max_num_batched_tokens = _STEP_TOKENS + config.max_concurrency
         scheduler.max_num_seqs = config.max_concurrency
         scheduler.dynamic_split_fuse = True
         scheduler.enable_prefix_caching = True
-        model = str(folder.path / "openvino")
-        self.pipeline = genai.ContinuousBatchingPipeline(model, scheduler, "CPU", {})
+        self.pipeline = genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", numbers())
         self.tokenizer = folder.tokenizer()
         self.end_tokens = folder.end_tokens()
         self.sampled = sampled

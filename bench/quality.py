@@ -78,10 +78,12 @@ def nll_of_openvino(model: Path, ids: Sequence[int]) -> float:
     import openvino
     import openvino_genai as genai
 
+    from appliance.engine.worker.backends.openvino_pipeline import numbers
+
     scheduler = genai.SchedulerConfig()
     scheduler.num_kv_blocks = len(ids) // 32 + 2
     scheduler.max_num_batched_tokens = len(ids) + 1
-    pipeline = genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", {})
+    pipeline = genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", numbers())
     config = genai.GenerationConfig()
     config.apply_chat_template = False
     config.max_new_tokens, config.echo, config.logprobs = 1, True, 1

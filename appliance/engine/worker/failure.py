@@ -11,7 +11,7 @@ from appliance.engine.config import FailureCode, Stage
 # Called from any thread with (stage, done, total); total 0 means that nobody knows.
 Progress: TypeAlias = Callable[[Stage, int, int], None]
 # As the allocators of C++, PyTorch and OpenVINO put it.
-_NO_MEMORY = ("bad_alloc", "can't alloc", "out of memory")
+_NO_MEMORY = ("bad_alloc", "can't alloc", "failed to allocate", "out of memory")
 
 
 class LoadFailure(Exception):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +17,6 @@ from appliance.engine.worker.folder import ModelFolder, open_folder
 from appliance.engine.worker.prompt import ChatTemplate
 from appliance.engine.worker.sampling import default_sampling
 from appliance.engine.worker.sources import locate
-
-log = logging.getLogger(__name__)
 
 
 class LoadedBackend(Backend, Protocol):
@@ -87,71 +81,26 @@ def _load_openvino(
     config: EngineConfig, folder: ModelFolder, end_tokens: Sequence[int], progress: Progress
 ) -> LoadedBackend:
     from appliance.engine.worker.backends.openvino import OpenVinoBackend
-    from appliance.engine.worker.backends.openvino_pipeline import is_converted, open_pipeline
+    from appliance.engine.worker.backends.openvino_conversion import MODEL, converted
+    from appliance.engine.worker.backends.openvino_pipeline import open_pipeline
 
-    def opened(model: Path, *, save: bool = False) -> LoadedBackend:
-        parts = open_pipeline(
-            model,
-            kv_tokens=config.kv_tokens,
-            max_concurrency=config.max_concurrency,
-            threads=config.threads,
-            save_converted=save,
-        )
-        return OpenVinoBackend(parts, end_tokens)
-
-    if folder.gguf is None and (folder.path / "openvino_model.xml").is_file():
-        progress("load", 0, 0)
-        return opened(folder.path)
-    converted = folder.path / "openvino"
-    if is_converted(converted):
-        progress("load", 0, 0)
-        return opened(converted)
-    if folder.gguf is None:
+    model = folder.path
+    if folder.gguf is not None:
+        model = converted(folder.gguf, folder.path, progress) or folder.gguf
+    elif not (model / MODEL).is_file():
         raise LoadFailure(
             "load_failed",
             f"The OpenVINO engine reads GGUF files and exported models; {folder.path} holds "
             "neither. Use --engine transformers, or a GGUF file of this model.",
         )
-    progress("convert", 0, 0)
-    if not _has_room(folder.path, folder.gguf):
-        log.warning("no room for the converted model; it is converted at every start")
-        return opened(folder.gguf)
-    with_link = _beside_a_link(folder.gguf, folder.path / "openvino.partial")
-    backend = opened(with_link, save=True)
-    _keep_converted(with_link, converted)
-    return backend
-
-
-def _has_room(folder: Path, gguf: Path) -> bool:
-    """A conversion is about as large as its file. Without it, starts are slower; that is all."""
-    return shutil.disk_usage(folder).free > 1.25 * gguf.stat().st_size
-
-
-def _beside_a_link(gguf: Path, folder: Path) -> Path:
-    """A folder of ours in which the GGUF file seems to lie: the library writes beside it, and opens
-    the file for writing too, so one that is not ours has to be copied."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    link = folder / "model.gguf"
-    ours = os.access(gguf, os.W_OK)
-    for place in (os.symlink, os.link, shutil.copyfile) if ours else (shutil.copyfile,):
-        try:
-            place(gguf, link)
-        except OSError:
-            continue
-        return link
-    return gguf
-
-
-def _keep_converted(link: Path, converted: Path) -> None:
-    """Only a whole conversion gets its final name. Without one, the next start is slower."""
-    if not (link.parent / "openvino_model.bin").is_file():
-        return
-    link.unlink()
-    # An older conversion, without the tokenizer.
-    shutil.rmtree(converted, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        link.parent.rename(converted)
+    progress("load", 0, 0)
+    opened = open_pipeline(
+        model,
+        kv_tokens=config.kv_tokens,
+        max_concurrency=config.max_concurrency,
+        threads=config.threads,
+    )
+    return OpenVinoBackend(opened, end_tokens)
 
 
 def _load_transformers(

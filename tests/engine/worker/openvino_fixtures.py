@@ -8,15 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from appliance.engine.config import EngineConfig
 from appliance.engine.worker.backends.openvino import OpenVinoBackend
-from appliance.engine.worker.backends.openvino_pipeline import (
-    OpenedModel,
-    is_converted,
-    open_pipeline,
-)
+from appliance.engine.worker.backends.openvino_conversion import converted
+from appliance.engine.worker.backends.openvino_pipeline import OpenedModel, open_pipeline
 from appliance.engine.worker.folder import ModelFolder
-from appliance.engine.worker.loading import load_engine
 from appliance.engine.worker.tokenizer import TextTokenizer
 from tests.engine.worker.openvino_parts import (
     BOUND_SECONDS,
@@ -27,11 +22,11 @@ from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
-def opened(openvino_config: EngineConfig, demo_folder: ModelFolder) -> OpenedModel:
-    converted = demo_folder.path / "openvino"
-    if not is_converted(converted):
-        load_engine(openvino_config, lambda *_: None).close()
-    model = open_pipeline(converted, kv_tokens=KV_TOKENS, max_concurrency=4, threads=None)
+def opened(demo_folder: ModelFolder) -> OpenedModel:
+    assert demo_folder.gguf is not None
+    folder = converted(demo_folder.gguf, demo_folder.path, lambda *_: None)
+    assert folder is not None
+    model = open_pipeline(folder, kv_tokens=KV_TOKENS, max_concurrency=4, threads=None)
     OpenVinoBackend(model, END).warm_up()
     return model
 

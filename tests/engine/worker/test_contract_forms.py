@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
+from tests.engine.worker.rounding import check_same
 from tests.engine.worker.running import answered, sse_payloads
 from tests.engine.worker.scripted import delta_of
 from tests.engine.worker.served import Served
@@ -60,6 +61,11 @@ async def content_of(client: httpx2.AsyncClient, **body: Any) -> str:
     return str(answer["choices"][0]["message"]["content"])
 
 
+def scores_of(answer: dict[str, Any]) -> list[tuple[str, float]]:
+    entries = answer["choices"][0]["logprobs"]["content"]
+    return [(entry["token"], entry["logprob"]) for entry in entries]
+
+
 def obeys_person(text: str) -> bool:
     value = json.loads(text)
     return set(value) == {"tame", "kind"} and value["kind"] in ("cat", "dog")
@@ -68,7 +74,7 @@ def obeys_person(text: str) -> bool:
 @pytest.mark.parametrize("temperature", [0, 1.2])
 async def test_schemas_hold(client: httpx2.AsyncClient, temperature: float) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "p", "schema": PERSON}}
-    wish = {"temperature": temperature, "seed": 4}
+    wish = {"temperature": temperature, "seed": 7}
     assert obeys_person(await content_of(client, response_format=schema, **wish))
     assert obeys_person(await content_of(client, structured_outputs={"json": PERSON}, **wish))
 
@@ -94,13 +100,13 @@ async def test_any_object_is_an_object(client: httpx2.AsyncClient) -> None:
 
 
 async def test_forms_and_free_answers_run_side_by_side(client: httpx2.AsyncClient) -> None:
-    free = await ask(client, max_tokens=16)
+    free = await ask(client, max_tokens=16, logprobs=True)
     together = await asyncio.gather(
-        ask(client, max_tokens=16),
+        ask(client, max_tokens=16, logprobs=True),
         content_of(client, structured_outputs={"json": PERSON}),
         content_of(client, structured_outputs={"choice": ["ochre", "umber"]}),
     )
-    assert together[0]["choices"][0]["message"] == free["choices"][0]["message"]
+    check_same(scores_of(free), scores_of(together[0]))
     assert obeys_person(together[1])
     assert together[2] in ("ochre", "umber")
 

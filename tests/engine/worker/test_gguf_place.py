@@ -16,10 +16,10 @@ from tests.live import ROOT
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from appliance.engine.worker.loading import _beside_a_link
+from appliance.engine.worker.backends.openvino_conversion import place_in
 if os.geteuid() == 0:
     os.setuid(65534)
-place = _beside_a_link(Path(sys.argv[1]), Path(sys.argv[2]))
+place = place_in(Path(sys.argv[2]), Path(sys.argv[1]))
 open(place, "r+b").close()
 print("link" if place.is_symlink() else "copy", place.read_text())
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +12,13 @@ import openvino
 import openvino_genai as genai
 
 from appliance.engine.worker.backends.base import Ask
+from appliance.engine.worker.backends.openvino_conversion import MODEL, WORDS
 from appliance.engine.worker.backends.openvino_forms import FormCompiler, structured
 
 # Tokens of prompts that a step reads: no fewer are read as fast, and more are no faster on a CPU.
 TOKENS_PER_STEP = 128
 KV_BLOCK_TOKENS = 32  # fixed by the library's CPU plug-in
 _LARGEST_MIN_P = 1 - 2**-24  # the library wants less than 1
-_MODEL = "openvino_model.xml"
-_WORDS = "openvino_detokenizer.xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +30,14 @@ class OpenedModel:
     kv_blocks: int
 
 
-def is_converted(folder: Path) -> bool:
-    """The folder holds a model and its tokenizer, as `open_pipeline` saves them."""
-    return all((folder / name).is_file() for name in (_MODEL, _WORDS))
-
-
 def open_pipeline(
     model: Path,
     *,
     kv_tokens: int,
     max_concurrency: int,
     threads: int | None,
-    save_converted: bool = False,
 ) -> OpenedModel:
-    """Load a GGUF file, or a folder with `openvino_model.xml`. Blocks for seconds to minutes.
-
-    `save_converted` writes the folder's files beside a GGUF file, which load much faster.
-    """
+    """Load a GGUF file, or a folder with `openvino_model.xml`. Blocks for seconds to minutes."""
     scheduler = genai.SchedulerConfig()
     # Every running request wastes part of its last block.
     scheduler.num_kv_blocks = -(-kv_tokens // KV_BLOCK_TOKENS) + max_concurrency
@@ -55,14 +46,13 @@ def open_pipeline(
     scheduler.max_num_seqs = max_concurrency
     scheduler.dynamic_split_fuse = True
     scheduler.enable_prefix_caching = True
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = numbers()
     if threads:
         properties["INFERENCE_NUM_THREADS"] = threads
-    saving = {"enable_save_ov_model": True} if save_converted else {}
-    if model.is_file() or (model / _WORDS).is_file():
-        tokenizer = genai.Tokenizer(str(model), **saving)
+    if model.is_file() or (model / WORDS).is_file():
+        tokenizer = genai.Tokenizer(str(model))
         pipeline = genai.ContinuousBatchingPipeline(
-            str(model), tokenizer, scheduler, "CPU", **properties, **saving
+            str(model), tokenizer, scheduler, "CPU", **properties
         )
         forms = FormCompiler(tokenizer, _vocabulary(model, tokenizer))
     else:
@@ -71,9 +61,27 @@ def open_pipeline(
     return OpenedModel(pipeline, forms, scheduler.num_kv_blocks)
 
 
+def numbers() -> dict[str, str]:
+    """How the processor's plug-in computes. Left alone it takes bfloat16 where the processor has
+    it and keeps keys and values in 8 bits. Plain 32 bits with 16 in the cache, which is what the
+    plan counts, are faster and more exact (decision 0008), unless there are units for bfloat16
+    matrices (AMX); and they were measured on x86 alone."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or has_matrix_units():
+        return {}
+    return {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f16"}
+
+
+def has_matrix_units(flags: Path = Path("/proc/cpuinfo")) -> bool:
+    """AMX, which servers have. Only Linux says so in a file, and only there are servers likely."""
+    try:
+        return "amx_tile" in flags.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+
+
 def _vocabulary(model: Path, tokenizer: genai.Tokenizer) -> int:
     """How many logits the model has: some models have more than words."""
-    file = (model.parent if model.is_file() else model) / _MODEL
+    file = model / MODEL
     if not file.is_file():
         return len(tokenizer.get_vocab())
     logits = openvino.Core().read_model(file).output(0).get_partial_shape()
