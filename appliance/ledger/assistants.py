@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TypedDict
+from functools import lru_cache
+from typing import Any, TypedDict
 
 from sqlmodel import Session, col, or_, select
 
 from appliance.errors import NotFound
-from appliance.ledger.database import Database
+from appliance.ledger.database import QUERIES_KEPT, Database
 from appliance.ledger.ids import new_id
 from appliance.ledger.tables_assistants import OwnAssistant
 from appliance.ledger.writer import Writer
@@ -66,17 +67,21 @@ class Assistants:
     async def seen_by(self, owner: str) -> list[OwnAssistant]:
         """`owner`'s own and those that are for everyone, by name."""
         await self._writer.drained()
-        query = (
-            select(OwnAssistant)
-            .where(or_(OwnAssistant.owner == owner, col(OwnAssistant.for_everyone).is_(True)))
-            .order_by(col(OwnAssistant.name), col(OwnAssistant.id))
-        )
-        return await self._database.read(lambda session: [*session.exec(query)])
+        return await self._database.read(lambda session: [*session.exec(_seen_by(owner))])
 
     async def find(self, assistant_id: str) -> OwnAssistant | None:
         """Whosever it is."""
         await self._writer.drained()
         return await self._database.read(lambda session: session.get(OwnAssistant, assistant_id))
+
+
+@lru_cache(QUERIES_KEPT)
+def _seen_by(owner: str) -> Any:
+    return (
+        select(OwnAssistant)
+        .where(or_(OwnAssistant.owner == owner, col(OwnAssistant.for_everyone).is_(True)))
+        .order_by(col(OwnAssistant.name), col(OwnAssistant.id))
+    )
 
 
 def _own(session: Session, assistant_id: str, owner: str) -> OwnAssistant:

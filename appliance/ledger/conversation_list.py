@@ -6,12 +6,14 @@ The order changes with every message, so a place in it is a moment and an id tog
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlmodel import col
 
 from appliance.errors import InvalidRequest
+from appliance.ledger.database import QUERIES_KEPT
 from appliance.ledger.tables_chat import Conversation, ConversationMessage
 from appliance.ledger.views import ConversationRow
 
@@ -26,12 +28,14 @@ def page_of_conversations(
     return query if before is None else query.where(_older_than(before))
 
 
+@lru_cache(QUERIES_KEPT)
 def placed_conversations(owner: str, limit: int) -> Select[*tuple[Any, ...]]:
     """Those with a place of their own in the list: pinned, or in a folder."""
     placed = or_(col(Conversation.pinned).is_(True), col(Conversation.folder).is_not(None))
     return _listed(owner).where(placed).limit(limit)
 
 
+@lru_cache(QUERIES_KEPT)
 def _listed(owner: str) -> Select[*tuple[Any, ...]]:
     return (
         Select(

@@ -23,6 +23,9 @@ from appliance.ledger.dialects import make_engine, parse_url, sqlite_file, take_
 T = TypeVar("T")
 
 READERS = 4
+# Of lists that pages have, one for each owner: putting such a query together takes longer than
+# answering it.
+QUERIES_KEPT = 64
 
 
 class Database:

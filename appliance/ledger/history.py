@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, delete
@@ -12,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.ledger.charts import Charts, charts
-from appliance.ledger.database import Database, changed_rows
+from appliance.ledger.database import QUERIES_KEPT, Database, changed_rows
 from appliance.ledger.filters import Selection
 from appliance.ledger.find import Found, find
 from appliance.ledger.ids import new_id
@@ -123,8 +124,7 @@ class History:
 
     async def views(self, owner: str) -> Sequence[SavedView]:
         """`owner`'s saved views by name."""
-        query = select(SavedView).where(SavedView.owner == owner).order_by(col(SavedView.name))
-        return await self._fresh(lambda session: session.exec(query).all())
+        return await self._fresh(lambda session: session.exec(_views_of(owner)).all())
 
     async def save_view(self, owner: str, name: str, query: str) -> None:
         """Keeps a selection under a name; one of this name is replaced.
@@ -153,6 +153,11 @@ class History:
     async def _fresh(self, query: Callable[[Session], T]) -> T:
         await self._writer.drained()
         return await self._database.read(query)
+
+
+@lru_cache(QUERIES_KEPT)
+def _views_of(owner: str) -> Any:
+    return select(SavedView).where(SavedView.owner == owner).order_by(col(SavedView.name))
 
 
 def _rate(session: Session, request_id: str, by: str, rating: int | None, note: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -14,19 +15,23 @@ MOST_VALUES = 50
 
 def offered(session: Session) -> dict[str, list[str]]:
     """Keys, models, routes and addresses that there are, the first few of each."""
-    columns = {
+    return {
+        name: [value for value in session.execute(distinct(name)).scalars() if value]
+        for name in ("key", "model", "route", "ip")
+    }
+
+
+@cache
+def distinct(name: str) -> Any:
+    """The first values of an indexed column, by leaping from one to the next. Putting such a query
+    together takes longer than answering it."""
+    column: Any = {
         "key": col(RequestRecord.key_name),
         "model": col(GenerationStored.model),
         "route": col(RequestRecord.path),
         "ip": col(RequestRecord.client_ip),
-    }
-    return {name: _distinct(session, column) for name, column in columns.items()}
-
-
-def _distinct(session: Session, column: Any) -> list[str]:
-    """The first values of an indexed column, by leaping from one to the next."""
+    }[name]
     leap = select(func.min(column).label("value")).cte("leap", recursive=True)
     further: Any = select(func.min(column)).where(column > leap.c.value).scalar_subquery()
     leap = leap.union_all(select(further).where(leap.c.value.is_not(None)))
-    query: Any = Select(leap.c.value).limit(MOST_VALUES)
-    return [value for value in session.execute(query).scalars() if value]
+    return Select(leap.c.value).limit(MOST_VALUES)

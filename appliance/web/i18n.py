@@ -6,7 +6,7 @@ The catalogue is compiled in memory from the committed .po file, so no binary ca
 from __future__ import annotations
 
 import io
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from appliance.domain import Phrase
 LOCALES = Path(__file__).parent / "locales"
 LANGUAGES = {"en": "English", "zh": "中文"}
 LANGUAGE_COOKIE = "language"
+HEADERS_KEPT = 64  # readers send one of a few headers, and others whatever they like
 
 
 @cache
@@ -47,8 +48,12 @@ def choose_language(request: Request, setting: str) -> str:
     for chosen in (request.cookies.get(LANGUAGE_COOKIE), setting):
         if chosen in LANGUAGES:
             return str(chosen)
-    wished = _accepted(request.headers.get("accept-language", ""))
-    return negotiate_locale(wished, list(LANGUAGES), sep="-") or "en"
+    return _wished(request.headers.get("accept-language", ""))
+
+
+@lru_cache(HEADERS_KEPT)
+def _wished(header: str) -> str:
+    return negotiate_locale(_accepted(header), list(LANGUAGES), sep="-") or "en"
 
 
 def translate(phrase: Phrase, language: str) -> str:

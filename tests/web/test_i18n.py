@@ -7,7 +7,7 @@ import re
 import pytest
 
 from appliance.domain import Phrase
-from appliance.web import catalog, formats, i18n
+from appliance.web import catalog, formats, i18n, rendering
 
 PLACES = re.compile(r"%\((\w+)\)s|%\((\w+)\)d")
 
@@ -39,6 +39,32 @@ def test_a_phrase_is_translated_with_its_values_and_the_phrases_in_them() -> Non
     phrase = Phrase("The engine failed: %(reason)s", {"reason": inner})
     assert i18n.translate(phrase, "zh") == "引擎出错：没有安装 NVIDIA 驱动，因此模型在 CPU 上运行。"
     assert i18n.translate(phrase, "en") == f"The engine failed: {inner}"
+
+
+@pytest.mark.parametrize(
+    ("template", "english", "chinese"),
+    [
+        ("{{ _('New chat') }}", "New chat", "新聊天"),
+        # What is filled in may be anybody's words.
+        (
+            "{{ _('%(time)s left', time='<b>') }}",
+            "&lt;b&gt; left",
+            "剩余 &lt;b&gt;",
+        ),
+        ("{{ ngettext('%(num)d day', '%(num)d days', 1) }}", "1 day", "1 天"),
+        (
+            "{{ ngettext('%(count)s token', '%(count)s tokens', 2, count='<2') }}",
+            "&lt;2 tokens",
+            "&lt;2 个 token",
+        ),
+    ],
+)
+def test_templates_say_sentences_with_their_values_escaped(
+    template: str, english: str, chinese: str
+) -> None:
+    for language, said in (("en", english), ("zh", chinese)):
+        made = rendering.environment(language).from_string(template)
+        assert [made.render(), made.render()] == [said, said]
 
 
 @pytest.mark.parametrize(
