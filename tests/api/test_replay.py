@@ -191,7 +191,8 @@ def test_a_copied_program_asks_the_same(appliance: ScriptedAppliance) -> None:
 
 
 def test_the_command_compares_a_set(appliance: ScriptedAppliance) -> None:
-    ask(appliance, "say the same words")
+    for words in ("say the same words", "say others"):
+        ask(appliance, words)
     ask(appliance, "call look {}", tools=[LOOK])
     note = Path(appliance.settings.data_dir) / "appliance.running"
     note.write_text(json.dumps({"pid": 1, "url": appliance.url, "join_url": None}))
