@@ -25,7 +25,7 @@ class DirectOpenVino:
         from appliance.engine.worker.backends.openvino_pipeline import numbers
 
         assert folder.gguf is not None
-        model = converted(folder.gguf, folder.path, lambda *_: None)
+        model = converted(folder.gguf, folder.path, lambda *_: None) or folder.gguf
         scheduler = genai.SchedulerConfig()
         scheduler.num_kv_blocks = config.kv_tokens // 32 + config.max_concurrency
         scheduler.max_num_batched_tokens = _STEP_TOKENS + config.max_concurrency

@@ -66,7 +66,7 @@ def sentences(language: str) -> dict[str, Callable[..., Markup]]:
         chosen = Markup(catalogue.ngettext(one, many, number))  # noqa: S704
         return chosen % {"num": number, **values}
 
-    return {"_": gettext, "gettext": gettext, "ngettext": ngettext}
+    return {"_": gettext, "ngettext": ngettext}
 
 
 @cache

@@ -113,6 +113,12 @@ async def answered(client: httpx2.AsyncClient, path: str, body: dict[str, Any]) 
     return answer
 
 
+def scores_of(answer: dict[str, Any]) -> list[tuple[str, float]]:
+    """Tokens of an answer that was asked for `logprobs`, with theirs."""
+    entries = answer["choices"][0]["logprobs"]["content"]
+    return [(entry["token"], entry["logprob"]) for entry in entries]
+
+
 def content_of(chunks: list[Any]) -> str:
     """The answer's text, from chunks of either route."""
     choices = [choice for chunk in chunks for choice in chunk["choices"]]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
 from tests.engine.worker.rounding import check_same
-from tests.engine.worker.running import answered, content_of, sse_payloads
+from tests.engine.worker.running import answered, content_of, scores_of, sse_payloads
 from tests.engine.worker.served import Served
 
 pytestmark = pytest.mark.anyio
@@ -32,10 +32,8 @@ async def text_of(client: httpx2.AsyncClient, **body: Any) -> str:
     return str(answer["choices"][0]["message"]["content"])
 
 
-async def scores_of(client: httpx2.AsyncClient, **body: Any) -> list[tuple[str, float]]:
-    answer = await ask(client, logprobs=True, **body)
-    entries = answer["choices"][0]["logprobs"]["content"]
-    return [(entry["token"], entry["logprob"]) for entry in entries]
+async def scored(client: httpx2.AsyncClient, **body: Any) -> list[tuple[str, float]]:
+    return scores_of(await ask(client, logprobs=True, **body))
 
 
 def spelt(scores: list[tuple[str, float]]) -> str:
@@ -89,8 +87,8 @@ async def test_stream_without_usage_ends_with_the_finish_reason(client: httpx2.A
 async def test_batched_answers_are_the_single_ones(client: httpx2.AsyncClient) -> None:
     questions = [f"Write a sentence about the number {number}." for number in range(5)]
     asks = [{"messages": [{"role": "user", "content": text}]} for text in questions]
-    single = [await scores_of(client, **one) for one in asks]
-    together = await asyncio.gather(*(scores_of(client, **one) for one in asks))
+    single = [await scored(client, **one) for one in asks]
+    together = await asyncio.gather(*(scored(client, **one) for one in asks))
     assert len({spelt(one) for one in single}) > 1
     for number, (alone, batched) in enumerate(zip(single, together, strict=True)):
         if spelt(alone) != spelt(batched):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.worker.conftest import CONCURRENCY
 from tests.engine.worker.rounding import check_same
-from tests.engine.worker.running import answered, sse_payloads
+from tests.engine.worker.running import answered, scores_of, sse_payloads
 from tests.engine.worker.scripted import delta_of
 from tests.engine.worker.served import Served
 
@@ -59,11 +59,6 @@ async def content_of(client: httpx2.AsyncClient, **body: Any) -> str:
     answer = await ask(client, **body)
     assert answer["choices"][0]["finish_reason"] == "stop", answer
     return str(answer["choices"][0]["message"]["content"])
-
-
-def scores_of(answer: dict[str, Any]) -> list[tuple[str, float]]:
-    entries = answer["choices"][0]["logprobs"]["content"]
-    return [(entry["token"], entry["logprob"]) for entry in entries]
 
 
 def obeys_person(text: str) -> bool:

@@ -13,7 +13,7 @@ import openvino
 import pytest
 from openvino import opset13 as ops
 
-from appliance.engine.worker.backends.openvino_conversion import MODEL, converted
+from appliance.engine.worker.backends.openvino_conversion import MODEL, converted, is_converted
 from appliance.engine.worker.backends.openvino_pipeline import (
     KV_BLOCK_TOKENS,
     OpenedModel,
@@ -138,6 +138,18 @@ def test_a_model_that_cannot_be_joined_serves_as_it_is(
     assert not (folder / "joined").exists()
     assert "no space left on device" in caplog.text
     assert join_products(openvino.Core().read_model(folder / MODEL)) == 30
+
+
+def test_a_conversion_that_cannot_get_its_name_serves_once(
+    gguf: Path, demo_folder: ModelFolder, tmp_path: Path
+) -> None:
+    usual = converted(gguf, demo_folder.path, lambda *_: None)
+    assert usual is not None
+    (tmp_path / usual.name).write_text("somebody's file", encoding="ascii")
+    folder = converted(gguf, tmp_path, lambda *_: None)
+    assert folder is not None
+    assert is_converted(folder)
+    assert (tmp_path / usual.name).read_text(encoding="ascii") == "somebody's file"
 
 
 @pytest.mark.skipif(

@@ -25,12 +25,13 @@ WORDS = "openvino_detokenizer.xml"
 _WEIGHTS = "openvino_model.bin"
 # Counted up when conversions are made in another way; those of before are thrown away.
 _NAME = "openvino-2"
-_BEFORE = ("openvino",)
+_BEFORE = ("openvino", "openvino.partial")
 
 
 def converted(gguf: Path, folder: Path, progress: Progress) -> Path | None:
     """The conversion of `gguf` in `folder`, made now if it is not there. Blocks for seconds to
-    minutes. None: there is no room for it, or the library wrote none."""
+    minutes. None: there is no room for it, or the library wrote none. One that cannot get its final
+    name serves this once."""
     final = folder / _NAME
     if is_converted(final):
         return final
@@ -50,8 +51,10 @@ def converted(gguf: Path, folder: Path, progress: Progress) -> Path | None:
         return None
     _join(partial)
     shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
-    return final
+    try:
+        return partial.rename(final)
+    except OSError:
+        return partial
 
 
 def is_converted(folder: Path) -> bool:
@@ -94,11 +97,9 @@ def _join(folder: Path) -> None:
         model = openvino.Core().read_model(folder / MODEL)
         join_products(model)
         openvino.save_model(model, joined / MODEL, compress_to_fp16=False)
+        del model  # It reads from the file that is about to go.
+        for name in (_WEIGHTS, MODEL):
+            (joined / name).replace(folder / name)
     except Exception:
         log.exception("products of this model are not joined")
-        shutil.rmtree(joined, ignore_errors=True)
-        return
-    del model  # It reads from the file that is about to go.
-    for name in (_WEIGHTS, MODEL):
-        (joined / name).replace(folder / name)
-    joined.rmdir()
+    shutil.rmtree(joined, ignore_errors=True)
