@@ -21,6 +21,7 @@ from appliance.gateway.redis_contact import Contact, Counting, make_pool
 from appliance.gateway.redis_holdings import SharedHoldings
 from tests.clock import Clock
 from tests.gateway.kept import ANSWER, store
+from tests.logs import said_by
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
 from tests.scripted_engine import KEY, scripted_engine
 from tests.servers import RedisServer
@@ -67,7 +68,7 @@ async def test_a_redis_that_was_killed_is_done_without_and_found_again(
     clock.now += redis_contact.AWAY_SECONDS
     await kept.put("k", ANSWER)
     assert await kept.get("k") == ANSWER
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.levelname for record in said_by(redis_contact, caplog)] == ["WARNING", "INFO"]
 
 
 async def test_a_restart_in_between_is_not_even_noticed(
@@ -79,7 +80,7 @@ async def test_a_restart_in_between_is_not_even_noticed(
     server.start()
     await kept.put("k", ANSWER)
     assert await kept.get("k") == ANSWER
-    assert caplog.records == []
+    assert said_by(redis_contact, caplog) == []
 
 
 async def test_a_redis_that_says_nothing_is_waited_for_once(
@@ -141,7 +142,7 @@ async def test_an_outage_is_noticed_and_told_once_for_all_who_ask(
     server.start()
     await kept.put("k", ANSWER)
     assert await Redis(connection_pool=contact.pool).keys("*") == []
-    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+    assert [record.message.partition(" (")[0] for record in said_by(redis_contact, caplog)] == [
         "Redis is away: alone"
     ]
 

@@ -16,11 +16,13 @@ from sqlalchemy import event
 from sqlmodel import Session, select
 
 from appliance.errors import LedgerUnavailable
+from appliance.ledger import losses
 from appliance.ledger import writer as writer_module
 from appliance.ledger.database import Database
 from appliance.ledger.tables import RequestRecord
 from appliance.ledger.writer import LedgerClosed
 from tests.ledger.support import Ledger
+from tests.logs import said_by
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +130,7 @@ async def test_one_failing_piece_of_work_leaves_its_neighbours_alone(
     assert ledger.writer.losses.count == 2
     reason = str(ledger.writer.losses.reason).lower()
     assert "unique" in reason, "the first reason, not what followed from it"
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert [record.levelname for record in said_by(losses, caplog)] == ["ERROR", "WARNING"]
 
 
 async def test_a_lasting_failure_does_not_fill_the_log(
@@ -140,7 +142,7 @@ async def test_a_lasting_failure_does_not_fill_the_log(
         await ledger.writer.drained()
 
     assert ledger.writer.losses.count == 50
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert [record.levelname for record in said_by(losses, caplog)] == ["ERROR", "WARNING"]
 
 
 async def test_errors_do_not_carry_what_people_asked(
@@ -180,7 +182,7 @@ async def test_a_full_disk_is_survived_and_recovered_from(
     assert roomy in await stored(ledger)
     assert ledger.writer.losses.count == 1
     assert not ledger.writer.losses.failing
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert [record.levelname for record in said_by(losses, caplog)] == ["ERROR", "WARNING"]
 
 
 async def test_what_a_failed_commit_undid_is_written_by_the_next_try(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from appliance.observability import traces
 from appliance.observability.traces import Traces
+from tests.logs import said_by
 from tests.observability.collector import Collector, values
 from tests.observability.watching import ask, scrape, wait_for
 from tests.scripted_app import ScriptedAppliance, scripted_appliance
@@ -216,7 +217,7 @@ def test_a_collector_that_is_away_is_said_once_and_told_later(
             second = _asked_once(appliance, 11)
             later.enter_context(collector.running())
         collector.of(second, 5)
-    said = [record.message for record in caplog.records if record.name == traces.__name__]
+    said = [record.message for record in said_by(traces, caplog)]
     assert said[0].startswith(f"Traces cannot be sent to {collector.url}/v1/traces: ")
     assert said[1] == "Traces are sent again; 0 spans were lost since the start"
 
