@@ -25,7 +25,7 @@ from appliance.ledger.history import History
 from appliance.ledger.queries import Queries
 from appliance.pages import web_parts
 from appliance.parts import Parts, make_parts, retention
-from appliance.service import add_routes, in_service, recorded, serve_api
+from appliance.service import NO_TELEMETRY, add_routes, in_service, recorded, serve_api
 from appliance.settings import Settings
 from appliance.web.app import mount_pages, mount_static
 from appliance.web.error_pages import http_error_page
@@ -59,6 +59,7 @@ def create_app(
         version=VERSION,
         description=DESCRIPTION,
         lifespan=partial(_lifespan, parts, settings, watchers, partial(beside, parts, energy)),
+        telemetry=NO_TELEMETRY,
         docs_url=None,
         redoc_url=None,
     )

@@ -126,6 +126,7 @@ def _servers(start: Start, engine: Engine, around: AsyncExitStack) -> Servers:
         start.settings, start.folder, start.decision, engine, watchers, start.network, **fronts
     )
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     config = config_for(app, start.settings, None if start.tls is None else start.tls.context)
     plain = alongside(plain_server(app, start.settings), start.plain)

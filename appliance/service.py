@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.telemetry import TelemetryConfig
 
 from appliance import VERSION
 from appliance.api import completions, errors, generate, health, models, tokenize
@@ -21,6 +22,14 @@ from appliance.parts import Parts
 from appliance.settings import Settings
 from appliance.web.security import SecureHeaders
 
+# FastAPI would trace and measure by itself, and tell whoever the environment names. What leaves the
+# house is said by `--otlp-endpoint` alone.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 DIALECTS = (generate, completions, models, tokenize, health)
 
 

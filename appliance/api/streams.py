@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from typing import Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
-import anyio
 from fastapi import Request
 from fastapi.responses import Response
 from pydantic_core import to_json
@@ -19,7 +18,9 @@ from appliance.gateway.http import record_of
 
 T = TypeVar("T")
 
+# Keeps proxies from giving up on a quiet stream. A comment, which no client sees.
 PING_SECONDS = 15.0
+PING = {"type": "http.response.body", "body": b": ping\n\n", "more_body": True}
 
 
 class ClientLeft(Exception):
@@ -36,17 +37,30 @@ class Encoder(Protocol):
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """Do `work` unless the client leaves first: then cancel it and raise ClientLeft."""
+    async with under_way(disconnected(request.receive)) as gone, under_way(work) as task:
+        await first_of(task, gone)
+        return task.result()
+
+
+@asynccontextmanager
+async def under_way(work: Awaitable[T]) -> AsyncIterator[asyncio.Future[T]]:
+    """`work` while the block lasts: if it is not done by then, it is cancelled and waited for."""
     task = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_disconnected(request.receive))
     try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientLeft
+        yield task
     finally:
-        watcher.cancel()
-        task.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
+        if task.cancel():
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def first_of(
+    work: asyncio.Future[Any], gone: asyncio.Future[Any], seconds: float | None = None
+) -> bool:
+    """Whether `work` is done, after at most `seconds`. Raises ClientLeft when `gone` is first."""
+    await asyncio.wait({work, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if gone.done() and not work.done():
+        raise ClientLeft
+    return work.done()
 
 
 def data(payload: object) -> bytes:
@@ -70,22 +84,19 @@ class EventStream(Response):
         super().__init__(headers={**fixed, **(headers or {})})
         del self.headers["content-length"]
         self._events = events
-        self._sent = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events), anyio.create_task_group() as group:
-
-            async def leave() -> None:
-                await _disconnected(receive)
-                # Servers report a disconnect after the last byte too.
-                if not self._sent:
-                    scope["state"]["record"].error = "the client left"
-                group.cancel_scope.cancel()
-
-            group.start_soon(leave)
-            group.start_soon(_ping, send)
-            await self._send_all(send)
-            group.cancel_scope.cancel()
+        async with (
+            aclosing(self._events),
+            under_way(disconnected(receive)) as gone,
+            under_way(self._send_all(send)) as sending,
+        ):
+            try:
+                while not await first_of(sending, gone, PING_SECONDS):
+                    await send(PING)
+                sending.result()
+            except ClientLeft:
+                scope["state"]["record"].error = "the client left"
 
     async def _send_all(self, send: Send) -> None:
         await send(
@@ -98,7 +109,6 @@ class EventStream(Response):
         async for chunk in self._events:
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        self._sent = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -122,13 +132,6 @@ async def encoded(
         yield data(error_event(error))
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _ping(send: Send) -> None:
-    """Keep proxies from giving up on a quiet stream. A comment, which no client sees."""
-    while True:
-        await anyio.sleep(PING_SECONDS)
-        await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})

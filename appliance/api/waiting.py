@@ -11,7 +11,15 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from appliance.api.caching import cache_header
-from appliance.api.streams import Encoder, EventStream, data, encoded, while_connected
+from appliance.api.streams import (
+    Encoder,
+    EventStream,
+    data,
+    disconnected,
+    encoded,
+    first_of,
+    under_way,
+)
 from appliance.domain import Admitted, Event
 from appliance.errors import ApplianceError
 from appliance.gateway.hall import Place
@@ -36,7 +44,7 @@ async def streamed(
     """
     opening = asyncio.ensure_future(anext(events))
     try:
-        if await while_connected(request, _decided(opening, place)):
+        if await _decided(request, opening, place):
             first = _admitted(opening.result())
             chunks = encoded(request, events, encoder(first), error_event)
             return EventStream(chunks, cache_header(first))
@@ -47,11 +55,17 @@ async def streamed(
     return EventStream(_from_the_queue(request, events, opening, encoder, error_event, place))
 
 
-async def _decided(opening: asyncio.Future[Event], place: Callable[[], Place | None]) -> bool:
-    """True once it is admitted or refused, False once it has waited in the queue for a while."""
-    while not (await asyncio.wait({opening}, timeout=PATIENCE_SECONDS))[0]:
-        if place() is not None:
-            return False
+async def _decided(
+    request: Request, opening: asyncio.Future[Event], place: Callable[[], Place | None]
+) -> bool:
+    """True once it is admitted or refused, False once it has waited in the queue for a while.
+
+    Raises ClientLeft.
+    """
+    async with under_way(disconnected(request.receive)) as gone:
+        while not await first_of(opening, gone, PATIENCE_SECONDS):
+            if place() is not None:
+                return False
     return True
 
 

@@ -26,7 +26,7 @@ from appliance.observability.metrics import Metrics
 from appliance.observability.readings import LedgerReading
 from appliance.observability.seen import GenerationSeen, RequestSeen
 from appliance.parts import Parts, make_parts
-from appliance.service import in_service, recorded, serve_api
+from appliance.service import NO_TELEMETRY, in_service, recorded, serve_api
 from appliance.web.session import SESSION_COOKIE
 
 
@@ -41,7 +41,8 @@ def create_front(order: Order, engine: Engine, energy: Meter, tell: Tell) -> ASG
     async def named(request: Request) -> Caller:
         return await identify(identity, request)
 
-    app = FastAPI(openapi_url=None, lifespan=partial(_lifespan, parts, relay, tell))
+    life = partial(_lifespan, parts, relay, tell)
+    app = FastAPI(openapi_url=None, lifespan=life, telemetry=NO_TELEMETRY)
     serve_api(app, parts, named)
     errors.install(app)
     told = ToldRecorder(parts.writer, parts.recorder.front, tell)

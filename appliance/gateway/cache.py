@@ -8,11 +8,10 @@ no ledger and no engine.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain, groupby
 
 from appliance.domain import (
@@ -46,9 +45,9 @@ def cache_key(request: GenerationRequest, name: str, facts: EngineFacts | None) 
         return None
     # The load's own duration tells it from the next: files may change under the same name.
     engine = (facts.backend, facts.engine_version, facts.model, facts.precision)
-    whole = [name, *engine, facts.load_seconds, asdict(request)]
+    whole = (name, *engine, facts.load_seconds, request)
     # Not sorted: the order of a tool's or a schema's properties is seen by the model.
-    return hashlib.sha256(json.dumps(whole, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(repr(whole).encode()).hexdigest()
 
 
 class _Shared(Flight[WorkEvent]):

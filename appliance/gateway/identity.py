@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from appliance.errors import NotAuthenticated, PermissionDenied
 from appliance.gateway.caller import Caller
@@ -164,6 +165,7 @@ def _only(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address)

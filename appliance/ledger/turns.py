@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Insert, Select, bindparam, insert, or_
 from sqlmodel import Session, col, delete, select
@@ -26,14 +26,22 @@ AT_ONCE = 500
 BEGINNING = 0
 
 
-def _known(table: type[Part] | type[Turn]) -> Select[*tuple[Any, ...]]:
-    return Select(col(table.hash), col(table.id)).where(
-        col(table.hash).in_(bindparam("hashes", expanding=True))
-    )
+class _Known(NamedTuple):
+    """The ids of those hashes that a table has: of one, or of many, which is dearer to put."""
+
+    one: Select[*tuple[Any, ...]]
+    many: Select[*tuple[Any, ...]]
+
+    @staticmethod
+    def of(table: type[Part] | type[Turn]) -> _Known:
+        own = col(table.hash)
+        found: Select[*tuple[Any, ...]] = Select(own, col(table.id))
+        many = own.in_(bindparam("hashes", expanding=True))
+        return _Known(found.where(own == bindparam("one")), found.where(many))
 
 
 # Built once, so that no request pays for making SQL.
-_KNOWN_PARTS, _KNOWN_TURNS = _known(Part), _known(Turn)
+_KNOWN_PARTS, _KNOWN_TURNS = _Known.of(Part), _Known.of(Turn)
 _NEW_PART, _NEW_TURN = insert(Part), insert(Turn)
 
 
@@ -131,12 +139,13 @@ def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:HASH_BYTES]
 
 
-def _ids(
-    connection: Connection, known: Select[*tuple[Any, ...]], hashes: Sequence[bytes]
-) -> dict[bytes, int]:
+def _ids(connection: Connection, known: _Known, hashes: Sequence[bytes]) -> dict[bytes, int]:
+    if len(hashes) == 1:
+        rows = connection.execute(known.one, {"one": hashes[0]})
+        return {bytes(own): id_ for own, id_ in rows}
     found: dict[bytes, int] = {}
     for start in range(0, len(hashes), AT_ONCE):
-        rows = connection.execute(known, {"hashes": hashes[start : start + AT_ONCE]})
+        rows = connection.execute(known.many, {"hashes": hashes[start : start + AT_ONCE]})
         found.update((bytes(own), id_) for own, id_ in rows)
     return found
 
