@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from appliance.engine.worker.backends import openvino
 from appliance.engine.worker.backends.openvino import OpenVinoBackend
 from appliance.engine.worker.backends.openvino_pipeline import (
     TOKENS_PER_STEP,
     OpenedModel,
 )
+from appliance.engine.worker.backends.openvino_requests import Requests
+from appliance.engine.worker.backends.pace import News
 from appliance.engine.worker.forms import (
     CAPABILITY,
 )
@@ -80,6 +83,28 @@ async def test_greedy_answers_repeat(
 
 
 # --- prompts
+
+
+async def test_those_who_come_at_the_same_moment_begin_with_the_same_step(
+    backend: OpenVinoBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "GATHER_SECONDS", 0.5)
+    monkeypatch.setattr(openvino, "LONGEST_GATHER_SECONDS", 5.0)
+    said: list[int] = []
+    step = Requests.step
+
+    def counted(requests: Requests) -> News:
+        news = step(requests)
+        said.append(len(news))
+        return news
+
+    monkeypatch.setattr(Requests, "step", counted)
+    answers = []
+    for seed in range(4):
+        answers.append(Answer(backend, random_prompt(20, seed), max_tokens=2))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*answers)
+    assert said[0] == len(answers)
 
 
 async def scored(backend: OpenVinoBackend, prompt: list[int]) -> Answer:
