@@ -4,6 +4,7 @@ come next. Knows no model and no batch."""
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,10 @@ _KEPT = 64
 # A model without a sense of form would otherwise write line breaks for ever: at most one space,
 # or one or two line breaks and an indentation, between two tokens of JSON (llama.cpp's rule).
 _JSON: JsonCompileOptions = {"whitespace_pattern": r"(?: |\n{1,2}[ \t]{0,20})?"}
+# ECMA-262's meaning, and xgrammar's. llguidance gives it to the patterns of schemas, but takes a
+# bare regex as Rust does, where a digit of any script is one. Rust lets classes stand in classes.
+_CLASSES = {"d": "[0-9]", "D": "[^0-9]", "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]"}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class FormMatcher:
@@ -106,11 +111,15 @@ def grammar_of(form: Form) -> str:
         case JsonSchema(schema):
             return _json_grammar(schema)
         case Regex(pattern):
-            return str(LLMatcher.grammar_from_regex(pattern))
+            return str(LLMatcher.grammar_from_regex(_with_ascii_classes(pattern)))
         case OneOf(texts):
             return _lark({"start": " | ".join(_literal(text) for text in texts)})
         case ToolCalls():
             return _lark(_tool_rules(form))
+
+
+def _with_ascii_classes(pattern: str) -> str:
+    return _ESCAPE.sub(lambda found: _CLASSES.get(found[1], found[0]), pattern)
 
 
 def _json_grammar(schema: Mapping[str, Any]) -> str:
