@@ -17,6 +17,12 @@ pytestmark = pytest.mark.browser
 
 TABS = 10
 AT_THE_END = "scrollY + innerHeight > document.documentElement.scrollHeight - 48"
+# Of the four edges of an element: which of them are in sight.
+EDGES_IN_SIGHT = """send => {
+  const { left, top, width, height } = send.getBoundingClientRect();
+  return [[0.5, 0.1], [0.5, 0.9], [0.1, 0.5], [0.9, 0.5]].map(([x, y]) =>
+    send.contains(document.elementFromPoint(left + x * width, top + y * height)));
+}"""
 CODE = "\n".join(f"def function_{n}(value: int) -> int:\n    return value + {n}" for n in range(60))
 
 
@@ -169,4 +175,6 @@ def test_a_phone_shows_every_panel_without_sideways_scroll(page: Page) -> None:
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
+        seen = page.locator(".send").evaluate(EDGES_IN_SIGHT)
+        assert all(seen) or not any(seen), "half of the button peeks out beside the panel"
         page.keyboard.press("Escape")
