@@ -19,6 +19,7 @@ from statistics import mean
 import httpx2
 
 from bench.contestants import Front, Worker, demo_config
+from bench.ending import end_with_children
 from bench.front import Scripted
 from bench.report import heading, markdown
 from bench.simulate import Asked, Curve, percentile, simulate
@@ -81,6 +82,7 @@ def compare(front: HttpServer, curve: Curve, places: int, count: int, per_second
 
 
 def main() -> None:
+    end_with_children()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=["scripted", "worker"], default="scripted")
     parser.add_argument("--places", type=int, default=4)

@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from bench.contestants import PLACES, ROOT, Front, Worker, demo_config
+from bench.ending import end_with_children
 from bench.report import heading, markdown, spread
 from bench.streams import HttpServer, Run, fresh_prompts
 
@@ -113,6 +114,7 @@ def compare(engine: HttpServer, options: Any) -> None:
 
 
 def main() -> None:
+    end_with_children()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=["both", "scripted", "worker"], default="both")
     parser.add_argument("--backend", choices=["openvino", "transformers"], default="openvino")

@@ -22,6 +22,7 @@ import httpx2
 import psutil
 
 from bench.contestants import Front
+from bench.ending import end_with_children
 from bench.front import Scripted
 from bench.report import heading, markdown, spread
 from bench.streams import HttpServer, Run, fresh_prompts
@@ -89,6 +90,7 @@ def measure(fronts: list[Fronts], streams: int, tokens: int, rounds: int) -> lis
 
 
 def main() -> None:
+    end_with_children()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--redis-url", required=True, help="a Redis whose contents do not matter")
     parser.add_argument("--database-url", help="a PostgreSQL for all ledgers; default: SQLite")

@@ -27,6 +27,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from appliance.web.security import SecureHeaders, secure_headers
+from bench.ending import end_with_children
 from bench.report import heading, markdown, spread
 from tests.browser.conftest import DESKTOP, NAMES, QUIET
 from tests.live import appliance
@@ -138,6 +139,7 @@ def an_appliance(url: str | None) -> Iterator[str]:
 
 
 def main() -> None:
+    end_with_children()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="an appliance that runs already")
     parser.add_argument("--rounds", type=int, default=7)

@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 from bench.contestants import Front, Worker, demo_config
+from bench.ending import end_with_children
 from bench.report import heading, markdown, spread
 from bench.rivals import LlamaServer, TransformersServe, VllmServer, hub_folder
 from bench.streams import HttpServer, Run, fresh_prompts
@@ -129,6 +130,7 @@ def _ratio_tables(
 
 
 def main() -> None:
+    end_with_children()
     options = _options()
     streams = [int(count) for count in options.streams.split(",")]
     with tempfile.TemporaryDirectory() as fresh:

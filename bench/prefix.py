@@ -21,6 +21,7 @@ from typing import Any
 
 from appliance.engine.config import BackendName
 from bench.contestants import Worker, demo_config
+from bench.ending import end_with_children
 from bench.report import heading, markdown, spread
 from bench.streams import Answer, HttpServer
 
@@ -70,6 +71,7 @@ def rows(backend: BackendName, options: Any, cache: str) -> Iterator[list[object
 
 
 def main() -> None:
+    end_with_children()
     options = _options()
     print(heading(f"Long prompts: {options.shared} shared tokens, {options.long} beside a stream"))
     table: list[list[object]] = []

@@ -24,6 +24,7 @@ from typing import Any
 from appliance.engine.config import EngineConfig, ModelSource, Precision
 from appliance.engine.worker.folder import ModelFolder, open_folder
 from bench.contestants import ROOT, Worker, demo_config, demo_gguf
+from bench.ending import end_with_children
 from bench.report import heading, markdown
 from bench.requantise import as_q8_0
 
@@ -128,6 +129,7 @@ def measure(name: str, folder: ModelFolder, cache: Path, options: Any) -> list[o
 
 
 def main() -> None:
+    end_with_children()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--who", default=",".join(WHO), help="of: %(default)s")
     parser.add_argument("--tokens", type=int, default=48, help="of each answer")

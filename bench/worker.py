@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,7 @@ from typing import Any
 from appliance.engine.worker.folder import open_folder
 from bench.contestants import Front, Worker, demo_config, demo_gguf
 from bench.direct import SAMPLED, DirectOpenVino, DirectTransformers
+from bench.ending import end_children, end_with_children
 from bench.report import heading, markdown, spread
 from bench.streams import Contestant, HttpServer, Run, fresh_prompts
 
@@ -46,9 +48,7 @@ def compare(direct: Contestant, server: Contestant, streams: Sequence[int], opti
     return markdown([*heads, "library first token, ms", "ours"], rows)
 
 
-def main() -> None:
-    options = _options()
-    print(heading(f"Our HTTP beside the library: {options.tokens} tokens, {options.rounds} rounds"))
+def measure(options: Any) -> None:
     with tempfile.TemporaryDirectory() as fresh:
         cache = options.cache_dir or fresh
         config = demo_config(options.backend, cache)
@@ -69,9 +69,23 @@ def main() -> None:
         )
         print(f"Resident at the end: {server.resident_megabytes:.0f} MB.")
         server.end()
-    sys.stdout.flush()
-    # The library's thread is no daemon.
-    os._exit(0)
+
+
+def main() -> None:
+    end_with_children()
+    options = _options()
+    print(heading(f"Our HTTP beside the library: {options.tokens} tokens, {options.rounds} rounds"))
+    status = 1
+    try:
+        measure(options)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        end_children()
+        sys.stdout.flush()
+        # The library's thread is no daemon.
+        os._exit(status)
 
 
 def _options() -> Any:
