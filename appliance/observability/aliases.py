@@ -40,13 +40,13 @@ def aliases(metrics: Metrics, readings: Readings) -> Iterator[Metric]:
 
 def _latencies(metrics: Metrics) -> Iterator[Metric]:
     for name, tally in (
-        ("vllm:e2e_request_latency_seconds", metrics.duration),
-        ("vllm:time_to_first_token_seconds", metrics.first_token),
-        ("vllm:inter_token_latency_seconds", metrics.per_token),
-        ("vllm:time_per_output_token_seconds", metrics.per_token),
-        ("vllm:request_queue_time_seconds", metrics.queue),
-        ("vllm:request_prefill_time_seconds", metrics.prefill),
-        ("vllm:request_decode_time_seconds", metrics.decode),
+        ("vllm:e2e_request_latency_seconds", metrics.latencies.duration),
+        ("vllm:time_to_first_token_seconds", metrics.latencies.first_token),
+        ("vllm:inter_token_latency_seconds", metrics.latencies.per_token),
+        ("vllm:time_per_output_token_seconds", metrics.latencies.per_token),
+        ("vllm:request_queue_time_seconds", metrics.phases.queue),
+        ("vllm:request_prefill_time_seconds", metrics.phases.prefill),
+        ("vllm:request_decode_time_seconds", metrics.phases.decode),
     ):
         yield histogram(tally, name, _answered)
 
@@ -56,13 +56,13 @@ def _tokens(metrics: Metrics) -> Iterator[Metric]:
         ("input", "vllm:prompt_tokens", "vllm:request_prompt_tokens"),
         ("output", "vllm:generation_tokens", "vllm:request_generation_tokens"),
     ):
-        yield histogram(metrics.tokens, each, _of_kind(kind))
-        yield sums(total, f"Tokens of {kind}.", _totals(metrics.tokens, kind))
-    queries = _totals(metrics.tokens, "input")
+        yield histogram(metrics.tokens.used, each, _of_kind(kind))
+        yield sums(total, f"Tokens of {kind}.", _totals(metrics.tokens.used, kind))
+    queries = _totals(metrics.tokens.used, "input")
     yield sums("vllm:prefix_cache_queries", "Prompt tokens looked up.", queries)
     found = [
-        (_as_vllm(dict(zip(metrics.cached_tokens.labels, values, strict=True))), total)
-        for values, total in metrics.cached_tokens.series()
+        (_as_vllm(dict(zip(metrics.tokens.cached.labels, values, strict=True))), total)
+        for values, total in metrics.tokens.cached.series()
     ]
     yield sums("vllm:prefix_cache_hits", "Prompt tokens found computed already.", found)
 

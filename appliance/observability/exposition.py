@@ -39,12 +39,13 @@ class Exposition:
     def families(self, readings: Readings) -> Iterator[Metric]:
         """All that is told now."""
         metrics = self._metrics
+        latencies, phases, tokens = metrics.latencies, metrics.phases, metrics.tokens
         for each in (
-            *(metrics.duration, metrics.first_token, metrics.per_token, metrics.tokens),
-            *(metrics.queue, metrics.prefill, metrics.decode, metrics.http),
+            *(latencies.duration, latencies.first_token, latencies.per_token, tokens.used),
+            *(phases.queue, phases.prefill, phases.decode, metrics.http),
         ):
             yield histogram(each)
-        for tally in (metrics.finished, metrics.cached_tokens, metrics.refused, metrics.cache):
+        for tally in (metrics.finished, tokens.cached, metrics.refused, metrics.cache):
             yield counter(tally)
         yield from aliases(metrics, readings)
         yield from gauges.appliance(readings)

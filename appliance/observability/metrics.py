@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from appliance.domain import Timings, Usage
 from appliance.observability.seen import CacheUse, GenerationSeen, RequestSeen
 from appliance.observability.tally import Counter, Histogram
 
@@ -28,10 +29,11 @@ TOKEN_BOUNDS = tuple(float(4**n) for n in range(11))
 HTTP_BOUNDS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 40.0, 160.0, 320.0)
 
 _WHICH = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+Which = tuple[str, str, str]  # the values of these labels
 
 
-class Metrics:
-    """All tallies. Feeding them never raises and never waits."""
+class Latencies:
+    """How long requests take, as whoever asked feels it."""
 
     def __init__(self) -> None:
         self.duration = Histogram(
@@ -52,12 +54,21 @@ class Metrics:
             _WHICH,
             PER_TOKEN_BOUNDS,
         )
-        self.tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of each answer's input and output.",
-            (*_WHICH, "gen_ai_token_type"),
-            TOKEN_BOUNDS,
-        )
+
+    def observe(self, seen: GenerationSeen, which: Which) -> None:
+        timings = seen.timings
+        self.duration.observe(timings.duration_ms / 1000, *which, seen.error or "")
+        if timings.ttft_ms is None:
+            return
+        self.first_token.observe(timings.ttft_ms / 1000, *which)
+        if (pause := seen.time_per_output_token) is not None:
+            self.per_token.observe(pause, *which)
+
+
+class Phases:
+    """What a request's time is spent on, one after the other."""
+
+    def __init__(self) -> None:
         self.queue = Histogram(
             "appliance_queue_wait_seconds",
             "How long a request waited for its place at the engine.",
@@ -76,15 +87,47 @@ class Metrics:
             _WHICH,
             DURATION_BOUNDS,
         )
+
+    def observe(self, timings: Timings, which: Which) -> None:
+        """Only of answers that have begun: a refusal says nothing of how long they take."""
+        if timings.ttft_ms is None:
+            return
+        self.queue.observe(timings.queue_ms / 1000, *which)
+        self.prefill.observe(max(0.0, timings.ttft_ms - timings.queue_ms) / 1000, *which)
+        self.decode.observe((timings.duration_ms - timings.ttft_ms) / 1000, *which)
+
+
+class Tokens:
+    """What goes into the engine and comes out of it."""
+
+    def __init__(self) -> None:
+        self.used = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of each answer's input and output.",
+            (*_WHICH, "gen_ai_token_type"),
+            TOKEN_BOUNDS,
+        )
+        self.cached = Counter(
+            "appliance_prefix_cache_hit_tokens",
+            "Prompt tokens that the engine found computed already.",
+            _WHICH,
+        )
+
+    def observe(self, usage: Usage, which: Which) -> None:
+        self.used.observe(usage.prompt_tokens, *which, "input")
+        self.used.observe(usage.completion_tokens, *which, "output")
+        self.cached.add(*which, amount=usage.cached_tokens)
+
+
+class Metrics:
+    """All tallies. Feeding them never raises and never waits."""
+
+    def __init__(self) -> None:
+        self.latencies, self.phases, self.tokens = Latencies(), Phases(), Tokens()
         self.finished = Counter(
             "appliance_generations",
             "Generations that are over, by what ended them.",
             (*_WHICH, "finish_reason"),
-        )
-        self.cached_tokens = Counter(
-            "appliance_prefix_cache_hit_tokens",
-            "Prompt tokens that the engine found computed already.",
-            _WHICH,
         )
         self.refused = Counter(
             "appliance_refused", "Generations that ended with an error, by its code.", ("reason",)
@@ -113,24 +156,10 @@ class Metrics:
         if seen.cache in ("hit", "shared"):
             return
         self.finished.add(*which, seen.finish_reason)
-        self.duration.observe(seen.timings.duration_ms / 1000, *which, seen.error or "")
-        self._phases(seen, which)
-        if (usage := seen.usage) is not None:
-            self.tokens.observe(usage.prompt_tokens, *which, "input")
-            self.tokens.observe(usage.completion_tokens, *which, "output")
-            self.cached_tokens.add(*which, amount=usage.cached_tokens)
-
-    def _phases(self, seen: GenerationSeen, which: tuple[str, str, str]) -> None:
-        """Only of answers that have begun: a refusal says nothing of how long they take."""
-        timings = seen.timings
-        if timings.ttft_ms is None:
-            return
-        self.first_token.observe(timings.ttft_ms / 1000, *which)
-        self.queue.observe(timings.queue_ms / 1000, *which)
-        self.prefill.observe(max(0.0, timings.ttft_ms - timings.queue_ms) / 1000, *which)
-        self.decode.observe((timings.duration_ms - timings.ttft_ms) / 1000, *which)
-        if (pause := seen.time_per_output_token) is not None:
-            self.per_token.observe(pause, *which)
+        self.latencies.observe(seen, which)
+        self.phases.observe(seen.timings, which)
+        if seen.usage is not None:
+            self.tokens.observe(seen.usage, which)
 
     def request(self, seen: RequestSeen) -> None:
         method = seen.method if seen.method in METHODS else "_OTHER"
