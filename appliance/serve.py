@@ -113,7 +113,7 @@ def _servers(start: Start, engine: Engine, around: AsyncExitStack) -> Servers:
     import uvicorn
 
     from appliance.app import create_app
-    from appliance.server import alongside, config_for, plain_server
+    from appliance.server import alongside, collect_rarely, config_for, plain_server
 
     if start.network.is_open:
         from appliance.opening import open_up
@@ -125,9 +125,7 @@ def _servers(start: Start, engine: Engine, around: AsyncExitStack) -> Servers:
     app = create_app(
         start.settings, start.folder, start.decision, engine, watchers, start.network, **fronts
     )
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-    gc.enable()
+    collect_rarely()
     config = config_for(app, start.settings, None if start.tls is None else start.tls.context)
     plain = alongside(plain_server(app, start.settings), start.plain)
     if several is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,9 @@ from appliance.settings import Settings
 # What a browser needs to read how to trust us, before it can speak HTTPS with us.
 BANNER = "/engine/banner/stream"
 ALSO_PLAIN = ("/trust", "/static/", "/language", "/theme")
+# Objects between two looks for garbage, of which requests leave next to none; Python's 700 takes
+# a twentieth of a request's processor time (bench/records/2026-11-26-front.md).
+LOOK_FOR_GARBAGE_AFTER = 20_000
 
 
 def config_for(
@@ -38,6 +42,13 @@ def config_for(
         ssl_context_factory=None if context is None else lambda *_: context,
         ws="none",
     )
+
+
+def collect_rarely() -> None:
+    """What there is now stays for good, and garbage is looked for less often from here on."""
+    gc.freeze()
+    gc.set_threshold(LOOK_FOR_GARBAGE_AFTER, 20, 20)
+    gc.enable()
 
 
 def plain_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
-import gc
 import os
 import socket
 import sys
@@ -28,7 +27,7 @@ from appliance.fronts.lent_meter import LentMeter
 from appliance.fronts.lines import ORDER, Order, Tell, read, written
 from appliance.lan.tls import GivenCertificate, context_for, keep_fresh
 from appliance.observability.logs import set_up_logging
-from appliance.server import config_for
+from appliance.server import collect_rarely, config_for
 
 # Beyond the time that answers have to end: whatever a thread still does then is given up.
 END_SECONDS = 4.0
@@ -59,7 +58,7 @@ async def _serve(order: Order, voice: BinaryIO) -> None:
     )
     lifeline.start()
     fresh = None if tls is None else asyncio.create_task(keep_fresh(tls.source, tls.context))
-    gc.freeze()
+    collect_rarely()
     await server.serve(sockets=[socket.socket(fileno=order.listener)])
     if fresh is not None:
         fresh.cancel()
