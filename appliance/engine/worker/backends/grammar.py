@@ -32,7 +32,7 @@ _KEPT = 64
 # A model without a sense of form would otherwise write line breaks for ever: at most one space,
 # or one or two line breaks and an indentation, between two tokens of JSON (llama.cpp's rule).
 _JSON: JsonCompileOptions = {"whitespace_pattern": r"(?: |\n{1,2}[ \t]{0,20})?"}
-# ECMA-262's meaning, and xgrammar's. llguidance gives it to the patterns of schemas, but takes a
+# ECMA-262's meaning. llguidance gives it to the patterns of schemas, but takes a
 # bare regex as Rust does, where a digit of any script is one. Rust lets classes stand in classes.
 _CLASSES = {"d": "[0-9]", "D": "[^0-9]", "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]"}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
