@@ -105,8 +105,9 @@ def test_a_conversation_of_300_messages_stays_smooth(page: Page, live_url: str) 
     expect(page.locator(".message")).to_have_count(40)
     page.wait_for_function(AT_THE_END, timeout=MILLISECONDS)
     for _ in range(7):
-        page.evaluate("document.querySelector('.earlier')?.scrollIntoView()")
+        # Counted first: what is scrolled for may be there at once.
         count = page.locator(".message").count()
+        page.evaluate("document.querySelector('.earlier')?.scrollIntoView()")
         page.wait_for_function(
             "count => document.querySelectorAll('.message').length > count"
             " || !document.querySelector('.earlier')",
