@@ -29,6 +29,7 @@ from appliance.service import NO_TELEMETRY, add_routes, in_service, recorded, se
 from appliance.settings import Settings
 from appliance.web.app import mount_pages, mount_static
 from appliance.web.error_pages import http_error_page
+from appliance.web.rendering import put_together
 
 DESCRIPTION = "An AI appliance: Qwen3 on your own card, with keys, a fair queue and a ledger."
 Watcher = Callable[[Engine], Awaitable[None]]
@@ -95,6 +96,7 @@ async def _lifespan(
     async with in_service(parts):
         tasks = [asyncio.ensure_future(watch(parts.engine)) for watch in watchers]
         tasks.append(asyncio.create_task(retention(settings, parts).run()))
+        tasks.append(asyncio.create_task(put_together()))
         if parts.shared is not None:
             tasks.append(asyncio.create_task(parts.shared.fronts.run()))
             tasks.append(asyncio.create_task(parts.shared.signing.run()))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import httpx2
 
-from appliance.engine.client import EngineClient, http_client
+from appliance.engine.client import EngineClient
+from appliance.engine.posting import http_client
 from appliance.engine.status import Engine
 from appliance.folder import front_name
 from appliance.gateway.energy import Meter

@@ -1,8 +1,10 @@
 // Lets the browser install these pages. Only over HTTPS or on this machine; elsewhere nothing happens.
 
-// The worker is a process of its own, and starting it would take from what paints the page.
-if (document.readyState === "complete") register();
-else addEventListener("load", register, { once: true });
+// The worker is a process of its own, and starting it takes from what paints the page; `load` may come
+// before the first paint.
+const LATER = 2000;
+if (document.readyState === "complete") setTimeout(register, LATER);
+else addEventListener("load", () => setTimeout(register, LATER), { once: true });
 
 function register() {
   navigator.serviceWorker?.register("/service-worker.js").catch(() => {

@@ -6,10 +6,7 @@ closes the connection, which cancels the work in the engine.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
-from functools import lru_cache
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -18,8 +15,7 @@ from pydantic_core import from_json
 
 from appliance.domain import GenerationRequest
 from appliance.engine.config import Endpoint
-from appliance.engine.far_transport import FarTransport
-from appliance.engine.transport import NearTransport
+from appliance.engine.posting import NO_MORE, broken, first_bytes, posted
 from appliance.engine.wire_body import path_and_body
 from appliance.engine.wire_events import (
     Accepted,
@@ -28,36 +24,19 @@ from appliance.engine.wire_events import (
     WireReader,
     nonsense,
 )
-from appliance.engine.wire_refusal import RETRY_SECONDS, as_asked, refusal
-from appliance.errors import EngineFailed, EngineUnavailable, InvalidRequest, NotFound
+from appliance.engine.wire_refusal import as_asked, refusal
+from appliance.errors import InvalidRequest, NotFound
 from appliance.observability import context
 
-__all__ = ["Accepted", "Completed", "EngineClient", "EngineEvent", "http_client"]
+__all__ = ["Accepted", "Completed", "EngineClient", "EngineEvent"]
 
-# Between two bytes, not for the whole answer: a long prompt on a slow processor is silent for long.
-SILENCE_SECONDS = 600.0
 ASK_SECONDS = 60.0
-CONNECT_SECONDS = 5.0
 MAX_REFUSAL_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 # Servers that forget to name the type of a stream are forgiven.
 NOT_A_STREAM = ("application/json", "text/html")
 # Our worker names the answer here; `answer_now` takes the name.
 ID_HEADER = "x-generation-id"
-JSON = ("content-type", "application/json")
-NO_MORE: Mapping[str, str] = {}
-
-
-def http_client(silence_seconds: float = SILENCE_SECONDS) -> httpx2.AsyncClient:
-    """A client for loopback and LAN engines: no proxy from the environment, no hidden limit."""
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS),
-        trust_env=False,
-        transport=FarTransport(httpx2.Limits(max_connections=None, max_keepalive_connections=64)),
-        mounts={"http://": NearTransport()},
-        # A compressed stream would come in bursts.
-        headers={"accept-encoding": "identity"},
-    )
 
 
 class EngineClient:
@@ -85,7 +64,7 @@ class EngineClient:
         reader = WireReader(request.choices)
         accepted = False
         try:
-            async with self._posted(endpoint.url + path, body, sent) as response:
+            async with posted(self._http, endpoint.url + path, body, sent) as response:
                 await _check_stream(response, request)
                 taken = Accepted(response.headers.get(ID_HEADER))
                 if not _may_be_late(request):
@@ -103,7 +82,7 @@ class EngineClient:
                         break
                 yield reader.end()
         except httpx2.HTTPError as error:
-            raise _broken(error, accepted) from error
+            raise broken(error, accepted) from error
 
     async def answer_now(self, endpoint: Endpoint, engine_id: str) -> None:
         """End the thinking of a running answer, known by its `Accepted.engine_id`.
@@ -141,38 +120,10 @@ class EngineClient:
     async def _post(self, endpoint: Endpoint, url: str, body: dict[str, Any]) -> tuple[int, bytes]:
         try:
             waits = {"timeout": httpx2.Timeout(ASK_SECONDS).as_dict()}
-            async with self._posted(url, body, _headers(endpoint), waits) as response:
+            async with posted(self._http, url, body, _headers(endpoint), waits) as response:
                 return response.status_code, await first_bytes(response, MAX_ANSWER_BYTES)
         except httpx2.HTTPError as error:
-            raise _broken(error, accepted=False) from error
-
-    @asynccontextmanager
-    async def _posted(
-        self,
-        url: str,
-        body: dict[str, Any],
-        headers: Mapping[str, str],
-        extensions: Mapping[str, Any] = NO_MORE,
-    ) -> AsyncIterator[httpx2.Response]:
-        """The client's own `stream`, but for what an engine never needs: reading its address anew
-        and merging parameters and cookies takes a good part of what the front adds."""
-        request = httpx2.Request(
-            "POST",
-            _address(url),
-            headers=[*self._http.headers.multi_items(), JSON, *headers.items()],
-            content=json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
-            extensions=extensions,
-        )
-        response = await self._http.send(request, stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
-
-
-@lru_cache(maxsize=64)
-def _address(url: str) -> httpx2.URL:
-    return httpx2.URL(url)
+            raise broken(error, accepted=False) from error
 
 
 def _headers(endpoint: Endpoint, span_id: str | None = None) -> dict[str, str]:
@@ -204,23 +155,3 @@ async def _check_stream(response: httpx2.Response, request: GenerationRequest) -
         raise as_asked(error, request.constraint)
     if response.headers.get("content-type", "").startswith(NOT_A_STREAM):
         raise nonsense(await first_bytes(response, MAX_REFUSAL_BYTES))
-
-
-async def first_bytes(response: httpx2.Response, most: int) -> bytes:
-    """The body, cut after about `most` bytes: a server gone mad must not fill our memory."""
-    found = b""
-    async for data in response.aiter_bytes():
-        found += data
-        if len(found) > most:
-            break
-    return found
-
-
-def _broken(error: httpx2.HTTPError, accepted: bool) -> EngineFailed | EngineUnavailable:
-    if isinstance(error, httpx2.ReadTimeout):
-        return EngineFailed("The engine has been silent for too long. Please ask again.")
-    if accepted:
-        return EngineFailed(
-            "The engine stopped in the middle of the answer. Please ask again in a moment."
-        )
-    return EngineUnavailable("The engine does not answer.", retry_after=RETRY_SECONDS)

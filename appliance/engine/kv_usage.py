@@ -11,8 +11,8 @@ import re
 
 import httpx2
 
-from appliance.engine.client import first_bytes
 from appliance.engine.config import Endpoint
+from appliance.engine.posting import first_bytes
 
 ANSWER_SECONDS = 1.0
 MAX_BYTES = 4 * 1024 * 1024

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import httpx2
 
 from appliance.domain import Phrase
-from appliance.engine.client import http_client
 from appliance.engine.config import Endpoint, EngineFacts
+from appliance.engine.posting import http_client
 from appliance.engine.remote_answer import Answer, Listing, Trouble, read
 from appliance.engine.status import EngineStatus, Phase, StatusBoard, unavailable
 from appliance.errors import InvalidRequest

@@ -24,9 +24,10 @@ STATIC = ROOT / "static"
 TEMPLATES = ROOT / "templates"
 PREFIX = "/static"
 VENDOR = ("htmx-2.min.js", "ext/hx-sse-2.min.js")
-# What every page needs is one file each: nothing is painted before the styles are there, and a
-# browser asks for six files at once at most.
-TOGETHER = {"app.css": ("app.css", "pages.css")}
+# One file for all pages: nothing is painted before the styles are there, each further file is some
+# milliseconds of the first visit, and whoever has seen one page has the styles of all of them.
+SHEETS = ("app", "pages", "chat", "assistants", "history", "join", "keys", "write")
+TOGETHER = {"app.css": tuple(f"{name}.css" for name in SHEETS)}
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 

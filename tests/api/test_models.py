@@ -13,8 +13,9 @@ from fastapi import FastAPI, Request
 
 from appliance.api import models
 from appliance.api.parts import ApiParts
-from appliance.engine.client import EngineClient, http_client
+from appliance.engine.client import EngineClient
 from appliance.engine.config import EngineFacts
+from appliance.engine.posting import http_client
 from appliance.engine.status import Engine, EngineStatus
 from appliance.errors import NotFound
 from appliance.gateway.gateway import Gateway

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.engine import lives
-from appliance.engine.client import EngineClient, http_client
+from appliance.engine.client import EngineClient
+from appliance.engine.posting import http_client
 from appliance.engine.supervisor import Supervisor
 from tests.engine.supervised import PRELUDE, Choices, Make
 from tests.scripted_engine import ScriptedEngine, scripted_engine

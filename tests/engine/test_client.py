@@ -13,14 +13,9 @@ from appliance.domain import (
     TextDelta,
     Usage,
 )
-from appliance.engine.client import (
-    Accepted,
-    Completed,
-    EngineClient,
-    EngineEvent,
-    http_client,
-)
+from appliance.engine.client import Accepted, Completed, EngineClient, EngineEvent
 from appliance.engine.config import Endpoint
+from appliance.engine.posting import http_client
 from appliance.errors import (
     ContextExceeded,
     EngineFailed,

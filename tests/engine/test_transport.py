@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx2
 import pytest
 
-from appliance.engine.client import http_client
+from appliance.engine.posting import http_client
 from appliance.engine.transport import MAX_WAITING_BYTES
 from tests.live import free_port
 from tests.waiting import until

@@ -18,10 +18,11 @@ import pytest
 
 from appliance.domain import GenerationRequest, TextDelta
 from appliance.engine import lives
-from appliance.engine.client import Completed, EngineClient, http_client
+from appliance.engine.client import Completed, EngineClient
 from appliance.engine.config import ModelSource
 from appliance.engine.kv_usage import kv_usage
 from appliance.engine.orders import Order
+from appliance.engine.posting import http_client
 from appliance.engine.supervisor import Supervisor
 from appliance.engine.vllm import vllm_order
 from tests.engine.supervised import seen

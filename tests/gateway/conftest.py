@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.client import EngineClient, http_client
+from appliance.engine.client import EngineClient
+from appliance.engine.posting import http_client
 from appliance.engine.remote import RemoteEngine
 from appliance.gateway import redis_contact
 from appliance.gateway.queue import FairQueue, Queue

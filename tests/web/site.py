@@ -23,8 +23,9 @@ from appliance.domain import (
     ToolCallDelta,
     Usage,
 )
-from appliance.engine.client import EngineClient, http_client
+from appliance.engine.client import EngineClient
 from appliance.engine.config import Endpoint, EngineFacts, ModelSource
+from appliance.engine.posting import http_client
 from appliance.engine.status import EngineStatus, StatusBoard
 from appliance.engine.supervisor import BY_HAND
 from appliance.fit.decision import Plan, Reason

@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from appliance.domain import GenerationRequest, Sampling, TextDelta
-from appliance.engine.client import EngineClient, http_client
+from appliance.engine.client import EngineClient
 from appliance.engine.config import EngineConfig
 from appliance.engine.orders import WORKER_COMMAND, Order
+from appliance.engine.posting import http_client
 from appliance.engine.supervisor import Supervisor
 from appliance.errors import ApplianceError, EngineFailed
 from tests.engine.supervised import seen
