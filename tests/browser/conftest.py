@@ -76,18 +76,21 @@ def live_url(answering: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
         yield running.url
 
 
+def chromium_path() -> str:
+    """Skips without a browser, except in CI, where that would hide every test here."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is not None:
+        return path
+    if os.environ.get("CI"):
+        pytest.fail("No Chromium found. Install it: apt-get install chromium")
+    pytest.skip("no Chromium found; install it to run the browser tests")
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Skips without a browser, except in CI, where that would hide every test here.
-
-    Not for the whole session: while Playwright is open its event loop counts as running in this
-    thread, and no asynchronous test could have one of its own.
-    """
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("No Chromium found. Install it: apt-get install chromium")
-        pytest.skip("no Chromium found; install it to run the browser tests")
+    """Not for the whole session: while Playwright is open its event loop counts as running in this
+    thread, and no asynchronous test could have one of its own."""
+    path = chromium_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
