@@ -50,6 +50,16 @@ class Appliance:
             time.sleep(0.05)
         raise AssertionError(f"no {status} at {path}; it said:\n{self.said()}")
 
+    def refuses(self) -> bool:
+        """Whether nobody new is let in any more."""
+        try:
+            httpx2.get(self.url + "/health", timeout=5)
+        except httpx2.ConnectError:
+            return True
+        except httpx2.TransportError:  # let in at the last moment, and not served any more
+            pass
+        return False
+
 
 def free_port() -> int:
     with socket.socket() as probe:

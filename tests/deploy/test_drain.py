@@ -25,19 +25,10 @@ def test_an_answer_ends_before_the_process_does(tmp_path: Path) -> None:
                 lines = response.iter_lines()
                 assert next(lines).startswith("data: ")
                 running.process.send_signal(signal.SIGTERM)
-                wait_for(lambda: _refuses(running.url))
+                wait_for(running.refuses)
                 assert running.process.poll() is None
                 engine.release.set()
                 assert "data: [DONE]" in list(lines)
             assert running.process.wait(30) == 0
             said = [line for line in running.said().splitlines() if line.startswith("{")]
     assert any(json.loads(line)["message"] == "POST /v1/completions 200" for line in said)
-
-
-def _refuses(url: str) -> bool:
-    """Nobody new is let in."""
-    try:
-        httpx2.get(url + "/health", timeout=5)
-    except httpx2.ConnectError:
-        return True
-    return False

@@ -259,7 +259,7 @@ def test_told_to_stop_all_of_them_finish_what_they_have_begun(three: House) -> N
             streams.append(stack.enter_context(asking).iter_lines())
         assert all(next(lines).startswith("data: ") for lines in streams)
         three.first.terminate()
-        wait_for(lambda: _refuses(three.url))
+        wait_for(three.running.refuses)
         assert all(front.is_running() for front in further)
         three.engine.release.set()
         for lines in streams:
@@ -284,14 +284,3 @@ def test_no_front_outlives_the_first(tmp_path: Path) -> None:
             assert anna.get("/v1/models").status_code == 200
         two.running.process.kill()
         wait_for(lambda: not further.is_running() or further.status() == psutil.STATUS_ZOMBIE)
-
-
-def _refuses(url: str) -> bool:
-    """Nobody new is let in."""
-    try:
-        httpx2.get(url + "/health", timeout=5)
-    except httpx2.ConnectError:
-        return True
-    except httpx2.TransportError:  # let in at the last moment, and not served any more
-        pass
-    return False
