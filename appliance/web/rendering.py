@@ -13,7 +13,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from appliance.web import formats
@@ -99,10 +99,14 @@ def environment(language: str) -> Environment:
 async def put_together(pause: float = 0.05) -> None:
     """Compiles every template in every language, so that nobody's visit waits for it, as the first
     one to a page would (40 to 90 ms). Gently, with `pause` seconds between: a model is loading."""
-    for name in environment("en").list_templates(extensions=["html"]):
+    for name in sorted(path.name for path in TEMPLATES.glob("*.html")):
         for language in LANGUAGES:
-            await asyncio.to_thread(environment(language).get_template, name)
+            await asyncio.to_thread(_template, language, name)
             await asyncio.sleep(pause)
+
+
+def _template(language: str, name: str) -> Template:
+    return environment(language).get_template(name)
 
 
 def context_of(view: DataclassInstance) -> dict[str, Any]:
@@ -114,7 +118,7 @@ def render(
     language: str, template: str, context: Mapping[str, Any], *, block: str | None = None
 ) -> str:
     """HTML of a whole template, or of one of its blocks."""
-    found = environment(language).get_template(template)
+    found = _template(language, template)
     if block is None:
         return found.render(context)
     return "".join(found.blocks[block](found.new_context(dict(context))))
