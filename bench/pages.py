@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +31,7 @@ from appliance.web.security import SecureHeaders, secure_headers
 from bench.chromium import Chromium, Tab
 from bench.ending import end_with_children
 from bench.report import heading, markdown, spread
-from tests.browser.conftest import DESKTOP, NAMES, QUIET
+from tests.browser.conftest import DESKTOP, NAMES, QUIET, found_chromium
 from tests.live import appliance
 from tests.scripted_engine import KEY, scripted_engine, serving
 
@@ -149,7 +148,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--locale", default="en-GB", help="of the browser, such as zh-CN")
     options = parser.parse_args()
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = found_chromium()
     if path is None:
         parser.error(f"This needs a Chromium: {', '.join(NAMES)}.")
     print(heading("How soon a page is there"))

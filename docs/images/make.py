@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from docs.images.lively import FACTS, Lively, lively
 from docs.images.poses import SHOTS
-from tests.browser.conftest import DESKTOP, NAMES, PHONE, QUIET
+from tests.browser.conftest import DESKTOP, NAMES, PHONE, QUIET, found_chromium
 
 HERE = Path(__file__).parent
 QUALITY = 60
@@ -58,7 +57,9 @@ def main() -> None:
     options = parser.parse_args()
     shots = [one for one in SHOTS if not options.names or one.name.startswith(tuple(options.names))]
     options.into.mkdir(parents=True, exist_ok=True)
-    path = next(filter(None, map(shutil.which, NAMES)))
+    path = found_chromium()
+    if path is None:
+        parser.error(f"This needs a Chromium: {', '.join(NAMES)}.")
     with (
         tempfile.TemporaryDirectory() as folder,
         lively(Path(folder)) as made,

@@ -76,10 +76,13 @@ def live_url(answering: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
         yield running.url
 
 
+def found_chromium() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
 def chromium_path() -> str:
     """Skips without a browser, except in CI, where that would hide every test here."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is not None:
+    if (path := found_chromium()) is not None:
         return path
     if os.environ.get("CI"):
         pytest.fail("No Chromium found. Install it: apt-get install chromium")
