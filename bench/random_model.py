@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +14,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from appliance.engine.config import Precision
 from appliance.engine.worker.backends.weights import _dtype, _quantisation
+from appliance.engine.worker.folder import open_folder
+from bench.contestants import demo_gguf
 
 COPY_BYTES = 4 << 30
 
@@ -64,6 +70,27 @@ def random_model(config: Qwen3Config, precision: Precision, device: str) -> Any:
     )
 
 
+def write_folder(
+    folder: Path, config: Qwen3Config, device: str, tokenizer: Path | None = None
+) -> None:
+    """Random 16-bit weights as a hub's folder, with the tokenizer files of `tokenizer` (default:
+    the demo model's). It names no end token, so that every answer has the length asked for."""
+    if tokenizer is None:
+        with tempfile.TemporaryDirectory() as cache:
+            demo = open_folder(demo_gguf(), Path(cache), lambda *_: None)
+            return write_folder(folder, config, device, demo.path)
+    described = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary: dict[str, int] = described["model"]["vocab"]
+    config.vocab_size = max(config.vocab_size, len(vocabulary))
+    # Every number that a random model says is to be some text.
+    vocabulary.update({f"Ġ<{n}>": n for n in range(len(vocabulary), config.vocab_size)})
+    random_model(config, "bf16", device).save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
+    shutil.copy(tokenizer / "tokenizer_config.json", folder)
+    return None
+
+
 def bandwidth(device: str, size: int = COPY_BYTES) -> float:
     """Bytes a second that copying `size` bytes on the device reads and writes; best of ten."""
     source = torch.empty(size, dtype=torch.uint8, device=device).fill_(1)
@@ -87,7 +114,8 @@ def step_bytes(model: Any, config: Qwen3Config, streams: int, length: float) -> 
     """What one step must read: every weight but the input embeddings' rows, and the cache."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     embeddings = model.get_input_embeddings().weight
-    weights -= embeddings.numel() * embeddings.element_size()
+    if isinstance(embeddings, torch.nn.Parameter):  # otherwise they are in RAM
+        weights -= embeddings.numel() * embeddings.element_size()
     heads = config.num_key_value_heads or config.num_attention_heads
     a_token = 2 * config.num_hidden_layers * heads * int(config.head_dim)
     return float(weights + streams * length * a_token * embeddings.element_size())

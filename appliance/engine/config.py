@@ -58,6 +58,10 @@ class Adapter:
     folder: str
 
 
+DISPLAY_MARGIN = 256 << 20
+"""Bytes of a card that are left free: the browser that shows our pages draws on the same one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """One complete order to an engine process, ours or vLLM's. Sizes are in tokens.

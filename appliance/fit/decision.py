@@ -31,7 +31,8 @@ class Plan:
 
     For a remote engine all sizes are 0, `entry` and `precision` are None, and a length or a
     number of 0 means that only the other server knows. `fallbacks` are tried in this order when
-    loading fails; theirs are empty.
+    loading fails, and before them `leaner`, the same with ever less cache, when memory was short;
+    theirs are empty.
     """
 
     engine: EngineName
@@ -55,6 +56,7 @@ class Plan:
     thinking_sampling: dict[str, float | int] = field(default_factory=dict)
     yarn_factor: float | None = None
     gpu_memory_fraction: float | None = None
+    leaner: tuple[Plan, ...] = ()
     fallbacks: tuple[Plan, ...] = ()
 
     def engine_config(

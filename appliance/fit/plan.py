@@ -10,6 +10,7 @@ day when loading fails; the demo model, which needs no network and little memory
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from appliance.engine.config import FailureCode, ModelSource
@@ -18,7 +19,7 @@ from appliance.fit.candidates import candidates, choose_gpu, ways
 from appliance.fit.catalogue import Catalogue, ModelEntry
 from appliance.fit.decision import Plan, Reason
 from appliance.fit.describe import FileFinder, describe
-from appliance.fit.hardware import Hardware
+from appliance.fit.hardware import MIB, Hardware
 from appliance.fit.hub_files import HubFiles
 from appliance.fit.room import memory_fraction, share_out
 from appliance.fit.sizing import Candidate
@@ -27,6 +28,8 @@ from appliance.fit.wish import AUTO, Wish
 __all__ = ["Plan", "Reason", "Wish", "after_failure", "plan"]
 
 _MOST_FALLBACKS = 3
+# What is left alone when a card turned out to be short of memory, before a lighter model is tried.
+_RESERVES = (256 * MIB, 512 * MIB, 1024 * MIB)
 _BAD_SOURCE = ("model_missing", "model_gated", "model_corrupt")
 
 
@@ -64,14 +67,22 @@ def plan(
     passed_over = options[: options.index(chosen)]
     decision = _decide(question, chosen, passed_over, notes)
     rest = options[len(passed_over) + 1 :]
-    return replace(decision, fallbacks=_fallbacks(question, chosen, rest))
+    leaner = (_decide(question, option) for option in _leaner(chosen) if option.fits)
+    return replace(
+        decision,
+        leaner=tuple(one for one in leaner if one.kv_tokens < decision.kv_tokens),
+        fallbacks=_fallbacks(question, chosen, rest),
+    )
 
 
 def after_failure(plan: Plan, code: FailureCode) -> Plan | None:
-    """The next plan to try when loading failed with `code`, its own fallbacks included.
+    """The next plan to try when loading failed with `code`, its own fallbacks included. Where
+    memory was short, the same with less cache comes first.
 
     None: nothing is left. Without the hub, only what needs no hub makes sense.
     """
+    if code == "out_of_memory" and plan.leaner:
+        return replace(plan.leaner[0], leaner=plan.leaner[1:], fallbacks=plan.fallbacks)
     for position, fallback in enumerate(plan.fallbacks):
         if code == "hub_unreachable" and fallback.source.kind == "hub":
             continue
@@ -156,6 +167,14 @@ def _fallbacks(
     last = [way for way in ways(demo, free, question.hardware) if way.fits]
     last = [way for way in last if (way.entry, way.place) != (chosen.entry, chosen.place)]
     return tuple(_decide(question, option) for option in [*lighter[:_MOST_FALLBACKS], *own, *last])
+
+
+def _leaner(chosen: Candidate) -> Iterator[Candidate]:
+    """With less cache, on a card: elsewhere it is a small part of the memory."""
+    if chosen.place.gpu is None:
+        return
+    for reserve in _RESERVES:
+        yield replace(chosen, place=replace(chosen.place, reserve_bytes=reserve))
 
 
 def _without_vllm(question: _Question, entry: ModelEntry) -> list[Candidate]:

@@ -60,6 +60,11 @@ class Shape:
         return embeddings + self.layers * norms + self.hidden
 
     @property
+    def table_bytes(self) -> int:
+        """Of the input embeddings, always in 16 bits, where the output head does not share them."""
+        return 0 if self.tied_embeddings else 2 * self.vocabulary * self.hidden
+
+    @property
     def parameters(self) -> int:
         return self.linear_parameters + self.other_parameters
 

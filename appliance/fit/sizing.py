@@ -9,10 +9,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.engine.config import ModelSource, Precision
+from appliance.engine.config import DISPLAY_MARGIN, ModelSource, Precision
 from appliance.fit.catalogue import ModelEntry
 from appliance.fit.hardware import GIB, MIB, Gpu
-from appliance.fit.workspace import spare_tokens, workspace_bytes
+from appliance.fit.workspace import spare_tokens, step_bytes, workspace_bytes
 
 EngineName = Literal["transformers", "openvino", "vllm", "remote"]
 
@@ -25,20 +25,18 @@ three people with 4,096 tokens each, thinking included."""
 MINIMUM_TOKENS = 6_144
 """The smallest precision of a model must leave this much: one long conversation."""
 
-DISPLAY_MARGIN = 256 * MIB
-"""Kept free on a card: the browser that shows our pages draws on the same one."""
 RAM_MARGIN = 768 * MIB
 """Kept free in RAM for the pages, the ledger and the owner's browser."""
 OVERHEAD: dict[tuple[EngineName, bool], int] = {
-    ("transformers", True): 768 * MIB,
+    ("transformers", True): 896 * MIB,
     ("vllm", True): 2 * GIB,
     ("transformers", False): 768 * MIB,
     ("openvino", False): 384 * MIB,
     ("vllm", False): 2 * GIB,
 }
-"""What an engine takes besides weights and what grows with the KV cache, by (engine, on a card):
-the CUDA context, libraries, activations of a prefill; vLLM also keeps CUDA graphs, and on a CPU
-its compiler."""
+"""What an engine takes besides weights, steps and what grows with the KV cache, by (engine, on a
+card): the CUDA context, libraries and their kernels, CUDA graphs; of vLLM also its steps, and on a
+CPU its compiler. What ours truly takes is measured when it has loaded."""
 TOKENS_PER_REQUEST = 2_048
 """What a request typically holds, for turning KV tokens into a number of places."""
 WORTH_QUANTISING = 300_000_000
@@ -52,11 +50,13 @@ _MOST_PLACES_CPU_LARGE = 4
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an engine would run, and the memory that is free there now."""
+    """Where an engine would run, and the memory that is free there now. `reserve_bytes` are left
+    alone after it turned out that more is needed than was reckoned with."""
 
     engine: EngineName
     gpu: Gpu | None
     free_bytes: int
+    reserve_bytes: int = 0
 
     @property
     def device(self) -> str:
@@ -64,7 +64,7 @@ class Place:
 
     @property
     def margin_bytes(self) -> int:
-        return RAM_MARGIN if self.gpu is None else DISPLAY_MARGIN
+        return self.reserve_bytes + (RAM_MARGIN if self.gpu is None else DISPLAY_MARGIN)
 
     @property
     def overhead_bytes(self) -> int:
@@ -96,7 +96,10 @@ class Candidate:
 
     @property
     def weight_bytes(self) -> int:
-        return self.entry.weight_bytes(self.precision)
+        """In this place: beside a card, our engine keeps the table of input embeddings in RAM."""
+        in_ram = self.place.engine == "transformers" and self.place.gpu is not None
+        whole = self.entry.weight_bytes(self.precision)
+        return whole - self.entry.shape.table_bytes if in_ram else whole
 
     @property
     def token_bytes(self) -> int:
@@ -147,7 +150,10 @@ class Candidate:
             on_card=self.place.gpu is not None,
         )
         spare = spare_tokens(self.place.engine, places)
-        return self.place.overhead_bytes + (tokens + spare) * each
+        step = 0
+        if self.place.engine == "transformers" and self.place.gpu is not None:
+            step = step_bytes(self.entry.shape, self.precision, places)
+        return self.place.overhead_bytes + step + (tokens + spare) * each
 
     @property
     def _element_bytes(self) -> int:

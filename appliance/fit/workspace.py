@@ -8,6 +8,7 @@ account.
 
 from __future__ import annotations
 
+from appliance.engine.config import Precision
 from appliance.fit.shape import Shape
 
 BLOCK_TOKENS = 32
@@ -16,9 +17,11 @@ _TRASH_BLOCKS = 2
 """transformers writes padding into two blocks that no request gets."""
 _VLLM_SPARE_TOKENS = 128
 """vLLM's null block, which is largest on a CPU."""
-_STEP_TOKENS_CARD = 2048
+_STEP_TOKENS_CARD = 1024
 _STEP_TOKENS_CPU = 128
 _INDEX_BYTES = 8
+# Of each logit while it is sampled: as it comes, as a 32-bit number, and what is drawn from.
+_LOGIT_BYTES = 16
 
 
 def spare_tokens(engine: str, places: int) -> int:
@@ -42,3 +45,14 @@ def workspace_bytes(
     # Keys and values are repeated for all heads, beside values that are not yet; one mask.
     copies = (2 * shape.heads + shape.kv_heads) * shape.head_dim * element_bytes
     return copies + _INDEX_BYTES + step * element_bytes
+
+
+def step_bytes(shape: Shape, precision: Precision, places: int) -> int:
+    """Bytes that the largest step of our engine takes on a card, however full the cache is: what a
+    layer makes of a piece of a prompt, or the logits of all places."""
+    layer = _STEP_TOKENS_CARD * (3 * shape.ffn + 4 * shape.hidden) * 2
+    if precision == "int8":  # the product in whole numbers, and the input in another type
+        layer += _STEP_TOKENS_CARD * shape.ffn * (4 + 2)
+    if precision == "nf4":  # one matrix, unpacked
+        layer += shape.ffn * shape.hidden * 2
+    return max(layer, places * shape.vocabulary * _LOGIT_BYTES)

@@ -118,6 +118,13 @@ def test_a_card_is_measured_the_same_way_on_a_processor() -> None:
     assert all(0 < float(row[2]) < float(row[3]) for row in rows)
 
 
+def test_a_card_is_filled_the_same_way_on_a_processor() -> None:
+    out = script("bench.small_card", "--tiny", "--free", "all", "--tokens", "20")
+    [row] = table(out)[2:]
+    assert row[:5] == ["all", "fp32", "4,096", "65,536", "16"]
+    assert all(float(cell) > 0 for cell in row[5:11])
+
+
 def test_a_file_in_eight_bits_keeps_its_words_and_values(tmp_path: Path) -> None:
     before = small_gguf(tmp_path / "q4_1.gguf")
     after = GGUFReader(as_q8_0(before, tmp_path / "q8_0.gguf"))

@@ -12,6 +12,7 @@ from appliance.engine.worker.backends.decode.on_cpu import OnCpu
 from appliance.engine.worker.backends.decode.reading import Decoder, read
 from appliance.engine.worker.backends.decode.steps import logits
 from appliance.engine.worker.backends.decode.tables import Tables
+from appliance.engine.worker.backends.embeddings import keep_in_ram
 from appliance.engine.worker.backends.transformers import PAGE_TOKENS, TransformersBackend
 
 
@@ -38,9 +39,12 @@ class OnTables:
             "cu_seq_lens_k": {"full_attention": ends},
             "max_length_k": {"full_attention": max(map(len, places))},
         }
-        found = logits(
-            self._decoder, OnCpu(self._decoder, step), tables.tokens[:rows], tables.wanted[:rows]
-        )
+        if tables.hidden is None:
+            hidden = self._decoder.embeddings(tables.tokens[:rows])
+        else:
+            hidden = tables.hidden[:rows].clone()
+        wanted = tables.wanted[:rows]
+        found = logits(self._decoder, OnCpu(self._decoder, step), hidden, wanted)
         return found[: tables.asked]
 
     def _places(self, row: int) -> torch.Tensor:
@@ -53,7 +57,8 @@ class OnTables:
 def warm_up_as_on_a_card(
     backend: TransformersBackend, steps: type[OnTables] = OnTables
 ) -> list[OnTables]:
-    """What the steps were made of, in place of graphs."""
+    """What the steps were made of, in place of graphs. Embeddings move as they do beside a card."""
+    keep_in_ram(backend._model)
     made: list[OnTables] = []
 
     def captured(decoder: Decoder, tables: Tables, cache: Any) -> OnTables:

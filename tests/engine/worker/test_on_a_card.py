@@ -73,6 +73,7 @@ def decoder_of(
         embeddings=nn.Embedding(8, width, device="cuda", dtype=dtype),
         rotary=rotary,
         blocks=[block],
+        last_norm=torch.ones(width, device="cuda", dtype=dtype),
         heads=heads,
         shared=shared,
         size=size,

@@ -31,14 +31,17 @@ from appliance.engine.worker.backends.controls import Controls
 from appliance.engine.worker.backends.decode.graphs import captured
 from appliance.engine.worker.backends.decode.library import shorten_loop
 from appliance.engine.worker.backends.decode.shortcut import kernels_for, shorten_on_cpu
-from appliance.engine.worker.backends.decode.trial import alike, last_logits
+from appliance.engine.worker.backends.decode.trial import alike
+from appliance.engine.worker.backends.embeddings import keep_in_ram
 from appliance.engine.worker.backends.grammar import GrammarCompiler
 from appliance.engine.worker.backends.prompt_scores import PromptScorer, WatchedProcessors
 from appliance.engine.worker.backends.pulse import Pulse
+from appliance.engine.worker.backends.room import claim, full_cache_bytes, measured
 from appliance.engine.worker.backends.scheduler import SCHEDULER, TurnScheduler
 from appliance.engine.worker.backends.step_budget import STEP_SECONDS, StepBudget
+from appliance.engine.worker.backends.warming import take_the_largest_steps, try_out
 from appliance.engine.worker.forms import CAPABILITY, Form
-from appliance.engine.worker.sampling import NEUTRAL, SAMPLING_PARAMETERS
+from appliance.engine.worker.sampling import SAMPLING_PARAMETERS
 from appliance.errors import InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -47,8 +50,8 @@ log = logging.getLogger(__name__)
 # needs the library's 256.
 PAGE_TOKENS = 32
 # The longest piece of a prompt that a step reads while no answer runs. An 8B model's 512 tokens are
-# 8 TFLOP.
-PREFILL_ALONE = {"cuda": 2048, "cpu": 256}
+# 8 TFLOP; what a layer makes of 1,024 takes 0.1 to 0.2 GB.
+PREFILL_ALONE = {"cuda": 1024, "cpu": 256}
 # While answers run: steps that take too long make it shorter. Before any was taken it is the first.
 PREFILL_BESIDE = {"cuda": 512, "cpu": 128}
 _FIRST_BESIDE = {"cuda": 512, "cpu": 64}
@@ -108,10 +111,11 @@ class TransformersBackend:
         scorer = PromptScorer(model) if PromptScorer.can_watch(model) else None
         if scorer is not None:
             self.capabilities |= {"prompt_logprobs"}
-        separate(model)
+        self._separate = separate(model)
         device = model.device.type
         self._model, self._kernels = model, None
         if device == "cuda":
+            keep_in_ram(model)
             self._kernels = kernels_for(model, PAGE_TOKENS)
         else:
             shorten_on_cpu(model)
@@ -125,9 +129,9 @@ class TransformersBackend:
         generation = GenerationConfig(
             do_sample=False, eos_token_id=self._end_tokens or -1, pad_token_id=0
         )
+        self._batching = batching_config(kv_tokens, max_concurrency, device)
         self._manager = model.init_continuous_batching(
-            generation_config=generation,
-            continuous_batching_config=batching_config(kv_tokens, max_concurrency, device),
+            generation_config=generation, continuous_batching_config=self._batching
         )
         self._manager.logit_processor = WatchedProcessors(scorer, model.device)
 
@@ -135,31 +139,25 @@ class TransformersBackend:
         """Build the cache and run one step, so that memory runs out now rather than later."""
         SCHEDULER_MAPPING[SCHEDULER] = self._scheduler
         self._manager.start()
-        expected = self._try_out()
-        if self._kernels is None:
-            return
-        make = partial(captured, self._kernels)
-        take_back = shorten_loop(self._manager, self._model, make)
-        if not alike(self._try_out(), expected):
-            log.warning("This card's own steps compute something else; the library's are taken.")
-            take_back()
+        expected = try_out(self._manager, self._model)
+        if self._kernels is not None:
+            make = partial(captured, self._kernels)
+            take_back = shorten_loop(self._manager, self._model, make)
+            if not alike(try_out(self._manager, self._model), expected):
+                log.warning("This card's steps compute something else; the library's are taken.")
+                take_back()
+        if self._model.device.type == "cuda":
+            self._claim_room()
 
-    def _try_out(self) -> torch.Tensor:
-        """A prompt, which every way reads alike, and two tokens; the logits of the second."""
-        with last_logits(self._model) as seen:
-            self._ask_for_two()
-        return seen[0]
-
-    def _ask_for_two(self) -> None:
-        controls = Controls(sampling=replace(NEUTRAL, seed=0))
-        self._manager.add_request([0, 0], max_new_tokens=2, streaming=False, controls=controls)
-        output = None
-        while output is None:
-            output = self._manager.get_result(timeout=0.5)
-            if output is None and not self._manager.is_running():
-                raise self._manager.background_thread_status.fatal_error
-        if output.error is not None:
-            raise RuntimeError(output.error)
+    def _claim_room(self) -> None:
+        """Raises LoadFailure where the card has none for the largest steps over a full cache."""
+        config = self._batching
+        cache = config.num_blocks * PAGE_TOKENS
+        torch.cuda.reset_peak_memory_stats()
+        piece = min(PREFILL_ALONE["cuda"], cache - PAGE_TOKENS)
+        take_the_largest_steps(self._manager, piece, config.max_requests_per_batch)
+        step = config.max_batch_tokens
+        claim(measured(), full_cache_bytes(self._model, cache, step, separate=self._separate))
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         self._loop = loop

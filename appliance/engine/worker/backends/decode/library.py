@@ -15,6 +15,7 @@ import torch
 
 from appliance.engine.worker.backends.decode.shortcut import take
 from appliance.engine.worker.backends.decode.tables import Tables
+from appliance.engine.worker.backends.embeddings import EmbeddingsInRam
 
 
 class Steps(Protocol):
@@ -37,7 +38,9 @@ def shorten_loop(
     page_tokens: int = allocator.tokens_per_page
     longest = min(allocator.num_blocks * page_tokens, model.config.max_position_embeddings)
     pages = -(-longest // page_tokens)
-    tables = Tables(allocator, inputs.max_requests_per_batch, pages, model.device)
+    table = model.get_input_embeddings()
+    in_ram = table if isinstance(table, EmbeddingsInRam) else None
+    tables = Tables(allocator, inputs.max_requests_per_batch, pages, model.device, in_ram)
     steps = make(tables, cache)
     _prepare_by(tables, inputs)
     flush = _deliver_late(manager.output_router, processor, inputs)

@@ -26,11 +26,11 @@ _BLOCKS_EACH, _MOST_SPLITS = 2, 32
 
 def can_run(decoder: Decoder) -> bool:
     """Whether the kernels know such numbers and shapes."""
-    dtype, width = decoder.embeddings.weight.dtype, decoder.embeddings.weight.shape[1]
+    dtype, width = decoder.last_norm.dtype, len(decoder.last_norm)
     inner = decoder.blocks[0].gate.out_features
     return (
         dtype in _HALF
-        and all(each.dtype == dtype for each in decoder.in_full())
+        and all(each.dtype == dtype for each in (decoder.embeddings.weight, *decoder.in_full()))
         and decoder.size in _SIZES
         and decoder.heads // decoder.shared <= _LARGEST_GROUP
         and not (decoder.heads % decoder.shared or width % _EIGHT or inner % _EIGHT)
@@ -41,12 +41,12 @@ class Kernels:
     """Compiled for one model and one card. Raises RuntimeError where they cannot be."""
 
     def __init__(self, decoder: Decoder, page_tokens: int) -> None:
-        weight = decoder.embeddings.weight
+        weight = decoder.last_norm
         self.decoder = decoder
         self.multiprocessors = torch.cuda.get_device_properties(weight.device).multi_processor_count
         defines = {
             "BF16": int(weight.dtype == torch.bfloat16),
-            "WIDTH": weight.shape[1],
+            "WIDTH": len(weight),
             "HEADS": decoder.heads,
             "SHARED": decoder.shared,
             "SIZE": decoder.size,
@@ -84,7 +84,7 @@ class OnCard:
         decoder = kernels.decoder
         self._kernels, self._decoder, self._place = kernels, decoder, place
         self._rows = len(place.positions)
-        weight = decoder.embeddings.weight
+        weight = decoder.last_norm
         cos, sin = decoder.rotary(weight, place.positions[None])
         self._cos, self._sin = cos[0].contiguous(), sin[0].contiguous()
         blocks = self._rows * decoder.shared

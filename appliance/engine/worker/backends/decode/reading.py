@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from appliance.engine.worker.backends.embeddings import EmbeddingsInRam
+
 # What the loop of `steps` computes, and nothing more: other families scale, cap or window.
 _FAMILY = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 _SHRUNK = ("Linear8bitLt", "Linear4bit")
@@ -40,7 +42,8 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoder:
-    """`heads` queries share `shared` keys, each of `size` numbers."""
+    """`heads` queries share `shared` keys, each of `size` numbers. `embeddings` may be in RAM; what
+    is on the card for certain is `last_norm`."""
 
     embeddings: nn.Module
     rotary: nn.Module
@@ -96,7 +99,8 @@ def read(model: Any) -> Decoder | None:
         epsilon=config.rms_norm_eps,
     )
     plain = all(_is_plain(linear) for linear in decoder.linears())
-    return decoder if plain and type(inner.embed_tokens) is nn.Embedding else None
+    known = type(inner.embed_tokens) in (nn.Embedding, EmbeddingsInRam)
+    return decoder if plain and known else None
 
 
 def _is_plain(layer: nn.Module) -> bool:

@@ -27,7 +27,8 @@ def shorten_on_cpu(model: Any) -> None:
 
     def step(batch: dict[str, Any]) -> torch.Tensor:
         operations = OnCpu(decoder, batch)
-        return logits(decoder, operations, batch["input_ids"][0], batch["logits_indices"])
+        hidden = decoder.embeddings(batch["input_ids"][0])
+        return logits(decoder, operations, hidden, batch["logits_indices"])
 
     take(model, _is_single, step)
 

@@ -39,10 +39,9 @@ class Operations(Protocol):
 
 
 def logits(
-    decoder: Decoder, operations: Operations, tokens: torch.Tensor, wanted: torch.Tensor
+    decoder: Decoder, operations: Operations, hidden: torch.Tensor, wanted: torch.Tensor
 ) -> torch.Tensor:
-    """`tokens` [rows] in; [wanted rows, vocabulary] out."""
-    hidden = decoder.embeddings(tokens)
+    """The tokens' embeddings in, which are changed; [wanted rows, vocabulary] out."""
     seen = operations.norm(hidden, decoder.blocks[0].before_attention)
     for block, following in decoder.with_following():
         parts = operations.project(seen, block.query, block.key, block.value)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from transformers.generation.continuous_batching.requests import TMP_TOKEN_ID
 
+from appliance.engine.worker.backends.embeddings import EmbeddingsInRam
+
 _TOKENS, _POSITIONS, _WANTED = range(3)
 
 
@@ -20,9 +22,18 @@ class Tables:
 
     On the device, int32: `tokens`, `positions` and `wanted` [rows], `pages` [rows, pages]. Rows
     beyond those of the step stand at position 0 of the page `unread`, which nobody reads.
+
+    `hidden` [rows, width] are the tokens' embeddings where their table is in RAM, otherwise None.
     """
 
-    def __init__(self, allocator: Any, rows: int, pages: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        allocator: Any,
+        rows: int,
+        pages: int,
+        device: torch.device,
+        in_ram: EmbeddingsInRam | None = None,
+    ) -> None:
         self._allocator = allocator
         page_tokens: int = allocator.tokens_per_page
         self._stride = allocator.block_physical_stride // page_tokens
@@ -34,6 +45,11 @@ class Tables:
         self._line_values, self._page_values = self._lines.numpy(), self._pages.numpy()
         self._lines_there, self.pages = self._lines.to(device), self._pages.to(device)
         self.tokens, self.positions, self.wanted = self._lines_there
+        self._in_ram, self.hidden = in_ram, None
+        if in_ram is not None:
+            kind, width = in_ram.weight.dtype, in_ram.weight.shape[1]
+            self._hidden = torch.zeros((rows, width), dtype=kind, pin_memory=pinned)
+            self.hidden = self._hidden.to(device)
         # The blocks that each row's pages were made of; None: the row is not in use.
         self._held: list[list[int] | None] = [None] * rows
         self.rows = self.asked = 0
@@ -57,6 +73,10 @@ class Tables:
         lines[_WANTED, asked:] = 0
         self.rows, self.asked = len(requests), asked
         self._lines_there.copy_(self._lines, non_blocking=True)
+        if self._in_ram is not None and self.hidden is not None:
+            used = slice(0, self.rows)
+            self._in_ram.look_up(self._lines[_TOKENS, used], self._hidden[used])
+            self.hidden[used].copy_(self._hidden[used], non_blocking=True)
         if changed:
             some = slice(changed[0], changed[-1] + 1)
             self.pages[some].copy_(self._pages[some], non_blocking=True)
