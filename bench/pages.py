@@ -41,6 +41,12 @@ PAGES = (
 )
 EMPTY = '<!doctype html><html lang=en><link rel=icon href="data:,"><title>x</title><p>Hello'
 ELSEWHERE = "/connect"
+# Scripts begin after the first frame (static/start.js); their bytes are of the page all the same.
+AT_WORK = """new Promise((found) => {
+    const look = () => document.querySelector("script[data-scripts]")
+        && !("ready" in document.documentElement.dataset) ? setTimeout(look, 50) : found();
+    look();
+})"""
 PAINTED = """new Promise((found) => new PerformanceObserver((list) => {
     const paint = list.getEntriesByName("first-contentful-paint")[0];
     if (!paint) return;
@@ -69,6 +75,7 @@ class Visits:
     def look(self, tab: Tab) -> None:
         """At a page that is being opened."""
         time.sleep(AT_REST)
+        tab.ask(AT_WORK)
         for kept, seen in zip(
             (self.first_byte, self.painted, self.bytes), tab.ask(PAINTED), strict=True
         ):

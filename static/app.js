@@ -103,10 +103,11 @@ document.addEventListener("htmx:afterRequest", (event) => {
 // --- Reading along -----------------------------------------------------------------------------
 
 const page = document.scrollingElement;
-let following = true;
-
 const atEnd = () => page.scrollHeight - page.clientHeight - page.scrollTop < 48;
 const toEnd = () => { page.scrollTop = page.scrollHeight; };
+// start.js went there; by now the reader may have gone elsewhere, or the browser back to where they were.
+const fromTheEnd = atEnd();
+let following = fromTheEnd || !("moved" in root.dataset);
 
 // A reader who scrolls up is left in peace; back at the end, the page follows again.
 addEventListener("wheel", (event) => { if (event.deltaY < 0) following = false; }, { passive: true });
@@ -154,8 +155,9 @@ document.addEventListener("keydown", (event) => {
 /** The server writes times of its own zone; a reader elsewhere sees theirs. */
 function localTimes(part) {
   for (const time of part.querySelectorAll("time[data-local]")) {
-    const style = { dateStyle: "medium", timeStyle: "medium" };
-    time.textContent = new Date(time.dateTime).toLocaleString(root.lang, style);
+    const style = time.dataset.local || "medium";
+    const moment = new Date(time.dateTime);
+    time.textContent = moment.toLocaleString(root.lang, { dateStyle: style, timeStyle: style });
   }
 }
 
@@ -171,4 +173,4 @@ document.addEventListener("htmx:load", (event) => {
 addCopyButtons(document);
 localTimes(document);
 for (const area of document.querySelectorAll("textarea")) fit(area);
-if (document.querySelector("#messages .message") && !location.hash) toEnd();
+if (fromTheEnd && document.querySelector("#messages .message") && !location.hash) toEnd();

@@ -13,6 +13,14 @@ document.addEventListener("change", (event) => {
   }
 });
 
+// Chosen before this script was there to see it.
+document.addEventListener("htmx:load", (event) => {
+  if (event.detail.elt !== document.body) return;
+  for (const { files, form } of document.querySelectorAll(".attach-files")) {
+    if (files.length) form.querySelector(".attach-send").click();
+  }
+});
+
 for (const kind of ["dragover", "drop"]) {
   document.addEventListener(kind, (event) => {
     const form = event.target.closest?.("form:has(.attach-files)");

@@ -23,6 +23,12 @@ function restoreDraft() {
   area.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
+/** What was written before this script was there to see it. */
+function keepTyped() {
+  const area = get("prompt"), name = draftName();
+  if (area && name && area.value !== area.defaultValue) store(name, area.value);
+}
+
 document.addEventListener("input", (event) => {
   if (event.target.id === "prompt" && draftName()) store(draftName(), event.target.value);
 });
@@ -136,10 +142,7 @@ document.addEventListener("toggle", (event) => {
 document.addEventListener("htmx:load", (event) => {
   folds(event.detail.elt.parentElement ?? document);
   restoreDraft();
-  if (!event.detail.elt.querySelector?.("#prompt")) return;
-  // A page whose field has the focus from the start is laid out once more before it is painted.
-  if (event.detail.elt === document.body) requestAnimationFrame(() => setTimeout(focusMessage));
-  else focusMessage();
+  if (event.detail.elt.querySelector?.("#prompt")) focusMessage();
 });
-folds(document);
+keepTyped();
 restoreDraft();

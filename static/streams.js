@@ -112,4 +112,4 @@ function* parse(text) {
   }
 }
 
-htmx.createEventSource = (url) => new SharedSource(url);
+if ("htmx" in globalThis) htmx.createEventSource = (url) => new SharedSource(url);

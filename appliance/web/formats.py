@@ -24,7 +24,10 @@ def filters(language: str) -> dict[str, Filter]:
 
     def moment(value: datetime, style: str = "medium") -> str:
         # The appliance and its owner share a clock, so the machine's own time zone is shown.
-        return str(format_datetime(value.astimezone(), style, locale=how))
+        said = str(format_datetime(value.astimezone(), style, locale=how))
+        # As browsers write it, which do so again by the reader's own clock (static/app.js): with the
+        # narrow space of newer tables before "PM", each time would move a little after the first frame.
+        return said.replace("\u202f", " ")
 
     def ago(value: datetime) -> str:
         return format_timedelta(value - datetime.now(UTC), add_direction=True, locale=how)

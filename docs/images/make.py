@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from docs.images.lively import FACTS, Lively, lively
 from docs.images.poses import SHOTS
 from tests.browser.conftest import DESKTOP, NAMES, PHONE, QUIET, found_chromium
+from tests.browser.readiness import patient_browser
 
 HERE = Path(__file__).parent
 QUALITY = 60
@@ -65,7 +66,7 @@ def main() -> None:
         lively(Path(folder)) as made,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        browser = patient_browser(playwright.chromium.launch(executable_path=path, args=QUIET))
         for shot in shots:
             for variant in shot.variants:
                 with tab(browser, made, variant) as (page, language):

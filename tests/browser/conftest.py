@@ -19,6 +19,7 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from tests.browser.readiness import patient_browser
 from tests.live import appliance
 from tests.scripted_engine import KEY, ScriptedEngine, scripted_engine
 
@@ -96,7 +97,7 @@ def chromium() -> Iterator[Browser]:
     path = chromium_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
+        yield patient_browser(browser)
         browser.close()
 
 

@@ -22,7 +22,7 @@ def test_the_notice_comes_and_goes_and_no_page_is_kept(context: BrowserContext) 
     page = context.new_page()  # its console rightly tells of the missing network
     page.goto("/history")
     page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function("navigator.serviceWorker.controller", timeout=MILLISECONDS)
+    page.wait_for_function("() => navigator.serviceWorker.controller", timeout=MILLISECONDS)
     page.goto("/write")
     context.set_offline(True)
     page.goto("/status")
@@ -43,7 +43,7 @@ def test_the_worker_costs_no_page_a_second_request(context: BrowserContext) -> N
     page = context.new_page()
     page.goto("/write")
     page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function("navigator.serviceWorker.controller", timeout=MILLISECONDS)
+    page.wait_for_function("() => navigator.serviceWorker.controller", timeout=MILLISECONDS)
     before = answered(page, "/code")
     for _ in range(3):
         page.goto("/code")

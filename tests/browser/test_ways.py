@@ -146,7 +146,7 @@ def away(page: Page, language: str, means: str) -> None:
         expect(page.locator(".button.primary").first).to_be_in_viewport(ratio=1)
         return
     page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function("navigator.serviceWorker.controller")
+    page.wait_for_function("() => navigator.serviceWorker.controller")
     page.context.set_offline(True)
     page.goto("/status")
     expect(page.locator("h1")).to_have_text(AWAY[language])
