@@ -30,6 +30,8 @@ One file a page, one template a view. A page file has a module-level `router` (l
   of `macros.html`: `icon`, `head`, `empty`, `badge`, `notice`, `copy_button`, `field`, `stream`.
   Filters: `datetime`, `ago`, `number`, `decimal`, `ms`, `bytes`, `phrase`, `markdown`.
 - No inline script or style: the Content-Security-Policy forbids them. Static files: `asset("x")`.
+  A page's own scripts stand in the block `scripts`, by address; they run after its first frame
+  (`static/start.js`), so the page must work without them, and they must mind what was done by then.
 
 How streaming is done
 ---------------------

@@ -25,8 +25,8 @@ def filters(language: str) -> dict[str, Filter]:
     def moment(value: datetime, style: str = "medium") -> str:
         # The appliance and its owner share a clock, so the machine's own time zone is shown.
         said = str(format_datetime(value.astimezone(), style, locale=how))
-        # As browsers write it, which do so again by the reader's own clock (static/app.js): with the
-        # narrow space of newer tables before "PM", each time would move a little after the first frame.
+        # Without the narrow space before "PM", as browsers write it: a script writes each time once
+        # more, by the reader's own clock, and nothing is to move for that.
         return said.replace("\u202f", " ")
 
     def ago(value: datetime) -> str:

@@ -33,6 +33,7 @@ FACES = """() => new Set([...document.body.querySelectorAll("*")]
     .map((one) => getComputedStyle(one))
     .map(({ fontFamily, fontSize, fontWeight }) => `${fontFamily} ${fontSize} ${fontWeight}`)).size
 """
+START = re.compile(r"<script\b(?: src=\"/static/(\w+))?")
 PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1"
 
 # A frame's callbacks run before it is laid out, so the count is of those that are done.
@@ -97,6 +98,9 @@ def test_every_page_is_light_and_loads_nothing_from_elsewhere(
         context = chromium.new_context(base_url=live_url)
         page = context.new_page()
         page.goto(place)
+        if place != "/offline":  # which is kept by the browser, with the one script that it has
+            assert START.findall(html) == ["start"], place
+            expect(page.locator("html")).to_have_attribute("data-ready", "")
         loaded = page.evaluate(LOADED)
         assert [name for name, _ in loaded if not name.startswith((live_url, "data:"))] == [], place
         assert Inline(html).found == [], place

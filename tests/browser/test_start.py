@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
-from tests.browser.conftest import DESKTOP, wait_for
+from tests.browser.conftest import DESKTOP, PHONE, wait_for
 from tests.browser.readiness import NOT_YET, wait_until_ready
 
 pytestmark = pytest.mark.browser
@@ -28,6 +28,13 @@ FRAMES = """
 addEventListener("load", () => requestAnimationFrame(() => setTimeout(() => {
   globalThis.beforeTheFrame = document.scripts.length;
 })));
+"""
+# How far things have moved on the page since it was first drawn.
+SHIFTS = """
+globalThis.shifts = 0;
+new PerformanceObserver((list) => {
+  for (const { value } of list.getEntries()) shifts += value;
+}).observe({ type: "layout-shift", buffered: true });
 """
 NO_FRAMES = "globalThis.requestAnimationFrame = () => 0;"
 HIDDEN = NO_FRAMES + "Object.defineProperty(document, 'hidden', { value: true });"
@@ -214,3 +221,38 @@ def test_a_long_chat_begins_at_its_end_and_leaves_in_peace_who_reads_above(hasty
     before = page.evaluate("scrollY")
     hasty.let()
     assert page.evaluate("scrollY") == before
+
+
+def test_a_fold_that_was_closed_is_closed_from_the_first_frame_on(hasty: Hasty) -> None:
+    page = hasty.page
+    page.request.post("/chat", form={"prompt": "say one two"})
+    hasty.open("/")
+    fold = page.locator("#chats details[data-fold]").first
+    expect(fold).to_have_attribute("open", "")
+    fold.evaluate("fold => localStorage.setItem(`fold ${fold.dataset.fold}`, 'closed')")
+    hasty.open("/")
+    expect(fold).not_to_have_attribute("open", "")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["wide", "narrow"])
+def test_scripts_move_nothing(page: Page, live_url: str, viewport: ViewportSize) -> None:
+    page.set_viewport_size(viewport)
+    page.add_init_script(SHIFTS)
+    program = "text Hello\n\n````python\nprint(1)\n````\n"
+    asked = page.request.post("/generate", data={"prompt": program, "stream": False})
+    turns = [{"role": role, "content": program} for role in ("user", "assistant")]
+    file = {"name": "a.json", "mimeType": "application/json", "buffer": _json(turns)}
+    chat = page.request.post("/chats/import", multipart={"file": file}).url
+    request = f"/history/{asked.headers['x-request-id']}"
+    for place in ("/", chat, "/write", "/code", "/history", request, "/status", "/login"):
+        hasty = Hasty(page)
+        hasty.open(place)
+        page.screenshot()  # so it was drawn
+        hasty.let()
+        page.screenshot()
+        assert page.evaluate("shifts") == 0, place
+        page.unroute_all()
+
+
+def _json(turns: list[dict[str, str]]) -> bytes:
+    return json.dumps({"messages": turns}).encode()

@@ -58,8 +58,10 @@ async def test_no_page_needs_what_the_policy_forbids(client: httpx2.AsyncClient)
     assert "<style" not in html
     assert " style=" not in html
     assert not re.search(r"\son\w+=", html)
-    for script in re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL):
-        assert script == ""
+    # All other scripts come after the first frame.
+    scripts = re.findall(r'<script src="(.*?)"[^>]*>(.*?)</script>', html, re.DOTALL)
+    assert scripts == [(assets.asset_url("start.js"), "")]
+    assert html.count("<script") == 1
     for address in re.findall(r'(?:src|href|action)="([^"]*)"', html):
         assert address.startswith(("/", "#"))
 
@@ -170,13 +172,24 @@ async def test_an_error_is_a_page_or_a_notice(client: httpx2.AsyncClient) -> Non
 async def test_the_first_paint_is_light(client: httpx2.AsyncClient) -> None:
     html = await client.get("/")
     total = len(html.content)
-    for url in set(re.findall(r'(?:src|href)="(/static/[^"#]+)', html.text)):
+    urls = set(re.findall(r'/static/[^"#\s]+', html.text))  # those of `data-scripts` too
+    assert assets.asset_url("vendor/htmx.js") in urls
+    for url in urls:
         answer = await client.get(url, headers={"Accept-Encoding": "gzip"})
         assert answer.status_code == 200, url
         assert "immutable" in answer.headers["cache-control"]
         total += int(answer.headers["content-length"])
     # Over the wire: files compressed, as browsers ask for them; the page itself is not.
     assert 30_000 < total < 80_000
+
+
+@pytest.mark.parametrize(
+    "path", sorted(assets.TEMPLATES.glob("*.html")), ids=lambda path: path.name
+)
+def test_what_a_stream_feeds_does_not_ask_by_itself(path: Path) -> None:
+    """htmx takes up what asks before its extension for streams is there, and nothing twice."""
+    for tag in re.findall(r"<\w[^<>]*\ssse-[^<>]*>", path.read_text(encoding="utf-8")):
+        assert not re.search(r"\shx-(get|post|trigger|ext)\b", tag)
 
 
 async def test_static_files_are_a_closed_list(client: httpx2.AsyncClient) -> None:
