@@ -23,35 +23,44 @@ def wait_until_ready(page: Page) -> None:
     page.wait_for_function(AT_WORK)
 
 
-def patient(page: Page) -> Page:
-    """The page, on which every step waits for scripts: what opens a page returns when they are at
-    work; a key, and whatever waits by itself (a click, `expect`), comes when they are."""
+def be_patient(page: Page) -> None:
+    """Has every step on a page wait for scripts: what opens a page returns when they are at work; a
+    key, and whatever waits by itself (a click, `expect`), comes when they are."""
     if LEADING[0] in vars(page):
-        return page
+        return
     # Such a locator is looked for before each step that waits, and waited for until it is gone.
     page.add_locator_handler(page.locator(NOT_YET), lambda: None)
     for name in LEADING:
         _then(page, name, lambda: wait_until_ready(page))
     for name in KEYS:
         _first(page.keyboard, name, lambda: wait_until_ready(page))
-    return page
 
 
 def patient_browser(browser: Browser) -> Browser:
-    """The browser, each of whose pages is `patient` unless it has no JavaScript."""
+    """The browser, on each of whose pages all is patient, unless it has no JavaScript.
+
+    `Browser.new_context(browser, …)` makes one for pages on which nobody waits."""
     made = browser.new_context
 
     @wraps(made)
     def new_context(**options: Any) -> BrowserContext:
         context = made(**options)
         if options.get("java_script_enabled") is not False:
-            opened = context.new_page
-            vars(context)["new_page"] = lambda: patient(opened())
-            context.on("page", patient)  # one that a page opens
+            vars(context)["new_page"] = _opening(context.new_page)
+            context.on("page", be_patient)  # one that a page opens
         return context
 
     vars(browser)["new_context"] = new_context
     return browser
+
+
+def _opening(open_page: Callable[[], Page]) -> Callable[[], Page]:
+    def opened() -> Page:
+        page = open_page()
+        be_patient(page)  # by now, where the event comes a moment later
+        return page
+
+    return opened
 
 
 def _then(owner: object, name: str, wait: Callable[[], None]) -> None:

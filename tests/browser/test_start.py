@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, ViewportSize, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, wait_for
 from tests.browser.readiness import NOT_YET, wait_until_ready
 
 pytestmark = pytest.mark.browser
 MILLISECONDS = 60_000
-START = re.compile(r"/static/start\.\w+\.js$")
 LATE = re.compile(r"/static/(?!start\.).*\.js$")
 NAMES = (
     """() => [...document.scripts].map(({ src }) => src.replace(/.*static.|\\.\\w+\\.js$/g, ""))"""
@@ -191,7 +190,7 @@ def test_who_has_gone_to_another_field_stays_there(hasty: Hasty) -> None:
 
 def test_a_file_chosen_before_scripts_is_attached(hasty: Hasty) -> None:
     page = hasty.open("/")
-    note = {"name": "note.txt", "mimeType": "text/plain", "buffer": b"Hello"}
+    note = FilePayload(name="note.txt", mimeType="text/plain", buffer=b"Hello")
     page.locator(".attach-files").set_input_files([note])
     hasty.let()
     expect(page.locator(".attachment")).to_contain_text("note.txt")
@@ -207,20 +206,15 @@ def test_a_part_selected_before_scripts_is_worked_on(hasty: Hasty) -> None:
 
 def test_a_long_chat_begins_at_its_end_and_leaves_in_peace_who_reads_above(hasty: Hasty) -> None:
     turns = [{"role": role, "content": "A line.\n\n" * 40} for role in ("user", "assistant")]
-    file = {
-        "name": "a.json",
-        "mimeType": "application/json",
-        "buffer": json.dumps({"messages": turns}).encode(),
-    }
-    made = hasty.page.request.post("/chats/import", multipart={"file": file})
+    made = hasty.page.request.post("/chats/import", multipart={"file": _file(turns)})
     page = hasty.open(made.url)
     assert page.evaluate(AT_THE_END)
+    above = page.evaluate("scrollY") - 600
     page.mouse.move(700, 300)
     page.mouse.wheel(0, -600)
-    page.wait_for_function(f"() => !({AT_THE_END})()")
-    before = page.evaluate("scrollY")
+    page.wait_for_function("above => scrollY <= above", arg=above)
     hasty.let()
-    assert page.evaluate("scrollY") == before
+    assert page.evaluate("scrollY") == above
 
 
 def test_a_fold_that_was_closed_is_closed_from_the_first_frame_on(hasty: Hasty) -> None:
@@ -241,8 +235,7 @@ def test_scripts_move_nothing(page: Page, live_url: str, viewport: ViewportSize)
     program = "text Hello\n\n````python\nprint(1)\n````\n"
     asked = page.request.post("/generate", data={"prompt": program, "stream": False})
     turns = [{"role": role, "content": program} for role in ("user", "assistant")]
-    file = {"name": "a.json", "mimeType": "application/json", "buffer": _json(turns)}
-    chat = page.request.post("/chats/import", multipart={"file": file}).url
+    chat = page.request.post("/chats/import", multipart={"file": _file(turns)}).url
     request = f"/history/{asked.headers['x-request-id']}"
     for place in ("/", chat, "/write", "/code", "/history", request, "/status", "/login"):
         hasty = Hasty(page)
@@ -254,5 +247,6 @@ def test_scripts_move_nothing(page: Page, live_url: str, viewport: ViewportSize)
         page.unroute_all()
 
 
-def _json(turns: list[dict[str, str]]) -> bytes:
-    return json.dumps({"messages": turns}).encode()
+def _file(turns: list[dict[str, str]]) -> FilePayload:
+    said = json.dumps({"messages": turns}).encode()
+    return FilePayload(name="a.json", mimeType="application/json", buffer=said)
