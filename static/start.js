@@ -42,6 +42,9 @@
     setTimeout(() => { root.dataset.ready = ""; });
   };
 
+  // A way back among addresses that htmx has set, before it is there to go it.
+  addEventListener("popstate", ({ state }) => { if (state?.htmx && !globalThis.htmx) location.reload(); });
+
   place();
   // Not sooner: htmx takes up a page by itself before `DOMContentLoaded` and after `load`, not between.
   addEventListener("load", begin, { once: true });

@@ -179,6 +179,22 @@ def test_what_is_written_before_scripts_stays_and_is_a_draft(hasty: Hasty) -> No
     expect(page.locator("#prompt")).to_have_value("new words")
 
 
+def test_the_way_back_is_open_before_scripts(page: Page) -> None:
+    page.goto("/")
+    wait_until_ready(page)
+    page.locator("#prompt").fill("say one two")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/chat/*")
+    expect(page.locator(".message-actions")).to_be_visible(timeout=MILLISECONDS)
+    hasty = Hasty(page)
+    page.reload()
+    page.evaluate("history.back()")
+    page.wait_for_url(lambda url: "/chat/" not in url)
+    expect(page.locator(".welcome")).to_be_visible()
+    hasty.let()
+    expect(page.locator(".message")).to_have_count(0)
+
+
 def test_who_has_gone_to_another_field_stays_there(hasty: Hasty) -> None:
     page = hasty.open("/")
     page.locator("#search").click()
