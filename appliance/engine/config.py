@@ -35,6 +35,9 @@ FailureCode = Literal[
     "load_failed",
 ]
 
+DISPLAY_MARGIN = 256 << 20
+"""Bytes of a card that are left free: the browser that shows our pages draws on the same one."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
@@ -56,10 +59,6 @@ class Adapter:
 
     name: str
     folder: str
-
-
-DISPLAY_MARGIN = 256 << 20
-"""Bytes of a card that are left free: the browser that shows our pages draws on the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

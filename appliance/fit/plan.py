@@ -170,8 +170,9 @@ def _fallbacks(
 
 
 def _leaner(chosen: Candidate) -> Iterator[Candidate]:
-    """With less cache, on a card: elsewhere it is a small part of the memory."""
-    if chosen.place.gpu is None:
+    """With less cache, on a card: elsewhere it is a small part of the memory, and vLLM makes its
+    cache of what is left of its share."""
+    if chosen.place.gpu is None or chosen.place.engine != "transformers":
         return
     for reserve in _RESERVES:
         yield replace(chosen, place=replace(chosen.place, reserve_bytes=reserve))

@@ -41,6 +41,7 @@ def test_less_cache_than_is_of_use_is_not_tried() -> None:
     assert len(chosen.leaner) == 1
     assert decide(machine(card(23)), model="demo").leaner == ()
     assert decide(machine()).leaner == ()
+    assert decide(machine(card(23)), engine="vllm").leaner == ()
 
 
 def test_after_a_failure_the_next_sensible_plan_is_tried() -> None:
