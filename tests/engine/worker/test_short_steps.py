@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +23,6 @@ from transformers import (
 )
 
 import appliance.engine.worker.backends.transformers as backend_module
-from appliance.engine.worker.backends import decode
 from appliance.engine.worker.backends.decode.on_card import can_run
 from appliance.engine.worker.backends.decode.products import _read
 from appliance.engine.worker.backends.decode.reading import read
@@ -34,7 +30,6 @@ from appliance.engine.worker.backends.transformers import TransformersBackend
 from tests.engine.worker.loop_of_a_card import OnTables, warm_up_as_on_a_card
 from tests.engine.worker.playing import Player, ask
 
-NVCC = shutil.which("nvcc")
 SHAPE: dict[str, Any] = {
     "vocab_size": 512,
     "hidden_size": 64,
@@ -220,29 +215,3 @@ def test_a_card_is_believed_when_it_computes_what_the_library_does(
     assert tried == 1
     assert (made.steps - tried, len(played.tokens)) == (11 if believed else 0, 12)
     assert ("something else" in caplog.text) is not believed
-
-
-@pytest.mark.skipif(NVCC is None, reason="no CUDA compiler is installed")
-@pytest.mark.parametrize(
-    ("name", "architecture", "defines"),
-    [
-        ("kernels.cu", "sm_75", "BF16=0 WIDTH=576 HEADS=9 SHARED=3 SIZE=64 PAGE=32 NORMED=0"),
-        ("kernels.cu", "sm_89", "BF16=1 WIDTH=4096 HEADS=32 SHARED=8 SIZE=128 PAGE=32 NORMED=1"),
-        ("products.cu", "sm_80", "BITS=16"),
-        ("products.cu", "sm_89", "BITS=8"),
-        ("products.cu", "sm_120", "BITS=4"),
-    ],
-)
-def test_the_kernels_compile_for_cards_old_and_new(
-    tmp_path: Path, name: str, architecture: str, defines: str
-) -> None:
-    source = Path(decode.__file__).with_name(name)
-    told = [f"-D{each}" for each in defines.split()]
-    made = subprocess.run(
-        [str(NVCC), f"-arch={architecture}", "-cubin", *told, "-o", tmp_path / "made", source],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert made.returncode == 0, made.stderr
-    assert "warning" not in made.stderr
