@@ -108,10 +108,16 @@ def test_attention_over_a_full_cache_is_what_the_planner_reckons_with() -> None:
     assert full_cache_bytes(model, 1000, step, separate=True) == 1000 * 2 * 8 * 128 * 2
 
 
-def test_a_card_is_tried_with_its_largest_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("on_a_card", [False, True])
+def test_a_card_is_tried_with_its_largest_steps(
+    on_a_card: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tiny()
     backend = TransformersBackend(model, [], kv_tokens=600, max_concurrency=5)
-    backend.warm_up()
+    if on_a_card:
+        warm_up_as_on_a_card(backend)
+    else:
+        backend.warm_up()
     monkeypatch.setitem(backend_module.PREFILL_ALONE, "cuda", 200)
     steps, forward = [], model.forward
 

@@ -29,7 +29,7 @@ def try_out(manager: Any, model: Any) -> torch.Tensor:
 def take_the_largest_steps(manager: Any, piece: int, places: int) -> None:
     """One that reads `piece` tokens of a prompt, and some with an answer in each of the places."""
     _ask(manager, [[0] * piece], 2, _PLAIN)
-    _ask(manager, [[place] for place in range(places)], _TOKENS, _CHAT, _TOP_LOGPROBS)
+    _ask(manager, [[0, place] for place in range(places)], _TOKENS, _CHAT, _TOP_LOGPROBS)
 
 
 def _ask(
