@@ -109,6 +109,7 @@ def test_a_record_begins_with_machine_and_versions() -> None:
 
 
 def test_a_card_is_measured_the_same_way_on_a_processor() -> None:
+    pytest.importorskip("torch", reason="PyTorch could not be had for this Python")
     out = script(
         *("bench.gpu", "--tiny", "--device", "cpu", "--precision", "int8"),
         *("--streams", "1,2", "--tokens", "20"),
@@ -119,6 +120,7 @@ def test_a_card_is_measured_the_same_way_on_a_processor() -> None:
 
 
 def test_a_card_is_filled_the_same_way_on_a_processor() -> None:
+    pytest.importorskip("torch", reason="PyTorch could not be had for this Python")
     out = script("bench.small_card", "--tiny", "--free", "all", "--tokens", "20")
     [row] = table(out)[2:]
     assert row[:5] == ["all", "fp32", "4,096", "65,536", "16"]

@@ -62,7 +62,8 @@ def test_a_stolen_authority_cannot_pretend_to_be_a_bank(tmp_path: Path) -> None:
     tricked = Authority(tmp_path)
     tricked.renew(["bank.example"], NOW)
     shown = GivenCertificate(tricked.certificate, tricked.key)
-    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+    # Python 3.13 refuses a certificate without any name before it looks for this one.
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch|Empty Subject Alternative"):
         shake(context_for(shown), tricked.root, "bank.example")
     with pytest.MonkeyPatch.context() as thief:
         thief.setattr(authority_parts, "is_local", lambda name: True)
