@@ -36,6 +36,15 @@ class ScriptedAppliance:
     engine: ScriptedEngine
     settings: Settings
 
+    def open_rows(self, path: str, *, after: str = "") -> Rows:
+        """The rows that came after the mark, once there is one: the writer may be a moment late,
+        and is when the database has just ended its sessions."""
+        for _ in range(500):
+            if rows := self.rows_so_far(path, after=after):
+                return rows
+            time.sleep(0.01)
+        raise AssertionError(f"no row for {path}")
+
     def rows_so_far(self, path: str, *, after: str = "") -> Rows:
         """Requests for this path with their generations, oldest first, open ones too."""
         database = Database(self.settings.effective_database_url)

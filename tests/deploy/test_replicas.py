@@ -254,7 +254,7 @@ def test_a_pod_that_starts_leaves_the_answers_of_others_alone(
     try:
         assert pod.engine.started.wait(30)
         with scripted_appliance(tmp_path, **shared):
-            ((request, generation),) = pod.rows_so_far(CHAT, after=after)
+            ((request, generation),) = pod.open_rows(CHAT, after=after)
             assert (request.status, request.error) == (None, None)
             assert generation is not None
             assert generation.finish_reason is None
