@@ -86,35 +86,48 @@ class Worker(HttpServer):
         self.end_by_pipe()
 
 
-class Front(HttpServer):
-    """The whole appliance: with an engine of its own, or before one that is already there."""
+class WholeAppliance(HttpServer):
+    """As an owner starts it, with these flags, on a data folder of its own. `console` is where its
+    words go; `models` the folder of its models, if it is to be a lasting one."""
 
     name = "our appliance"
 
     def __init__(
-        self, engine: EngineConfig | HttpServer, *, places: int = PLACES, flags: Sequence[str] = ()
+        self, flags: Sequence[str], seconds: float = _START_SECONDS, models: Path | None = None
     ) -> None:
-        self.version = f"appliance {version_of_the_code()}"
         self.port = free_port()
         self._data = tempfile.TemporaryDirectory()
+        self.console = Path(self._data.name, "console.txt")
+        if models is not None:
+            models.mkdir(parents=True, exist_ok=True)
+            Path(self._data.name, "models").symlink_to(models)
         command = [sys.executable, "-m", "appliance.cli", "--data-dir", self._data.name]
-        command += ["--port", str(self.port), "--no-browser", "--model", "demo"]
-        command += ["--max-concurrency", str(places), *flags]
-        if isinstance(engine, EngineConfig):
-            Path(engine.cache_dir).mkdir(parents=True, exist_ok=True)
-            (Path(self._data.name) / "models").symlink_to(engine.cache_dir)
-            command += ["--engine", engine.backend]
-        else:
-            command += ["--engine", "remote", "--engine-key", engine.key]
-            command += ["--engine-url", f"http://127.0.0.1:{engine.port}/v1"]
+        command += ["--port", str(self.port), "--no-browser", *flags]
         began = time.perf_counter()
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        wait_until_ready(self, "/ready", _START_SECONDS)
+        with self.console.open("wb") as said:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=said)
+        wait_until_ready(self, "/ready", seconds)
         self.load_seconds = time.perf_counter() - began
 
     def end(self) -> None:
         super().end()
         self._data.cleanup()
+
+
+class Front(WholeAppliance):
+    """With an engine of its own, or before one that is already there."""
+
+    def __init__(
+        self, engine: EngineConfig | HttpServer, *, places: int = PLACES, flags: Sequence[str] = ()
+    ) -> None:
+        self.version = f"appliance {version_of_the_code()}"
+        told = ["--model", "demo", "--max-concurrency", str(places), *flags]
+        if isinstance(engine, EngineConfig):
+            told += ["--engine", engine.backend]
+            super().__init__(told, models=Path(engine.cache_dir))
+            return
+        told += ["--engine", "remote", "--engine-key", engine.key]
+        super().__init__([*told, "--engine-url", f"http://127.0.0.1:{engine.port}/v1"])
 
 
 def version_of_the_code() -> str:

@@ -32,6 +32,7 @@ from bench.chromium import Chromium, Tab
 from bench.ending import end_with_children
 from bench.report import heading, markdown, spread
 from tests.browser.conftest import DESKTOP, NAMES, QUIET, found_chromium
+from tests.browser.readiness import AT_WORK
 from tests.live import appliance
 from tests.scripted_engine import KEY, scripted_engine, serving
 
@@ -42,11 +43,10 @@ PAGES = (
 EMPTY = '<!doctype html><html lang=en><link rel=icon href="data:,"><title>x</title><p>Hello'
 ELSEWHERE = "/connect"
 # Scripts begin after the first frame (static/start.js); their bytes are of the page all the same.
-AT_WORK = """new Promise((found) => {
-    const look = () => document.querySelector("script[data-scripts]")
-        && !("ready" in document.documentElement.dataset) ? setTimeout(look, 50) : found();
+SCRIPTED = f"""new Promise((found) => {{
+    const look = () => ({AT_WORK})() ? found() : setTimeout(look, 50);
     look();
-})"""
+}})"""
 PAINTED = """new Promise((found) => new PerformanceObserver((list) => {
     const paint = list.getEntriesByName("first-contentful-paint")[0];
     if (!paint) return;
@@ -75,7 +75,7 @@ class Visits:
     def look(self, tab: Tab) -> None:
         """At a page that is being opened."""
         time.sleep(AT_REST)
-        tab.ask(AT_WORK)
+        tab.ask(SCRIPTED)
         for kept, seen in zip(
             (self.first_byte, self.painted, self.bytes), tab.ask(PAINTED), strict=True
         ):

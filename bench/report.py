@@ -72,7 +72,12 @@ def installed(packages: Sequence[str] = _PACKAGES) -> list[str]:
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """The first column is words, the others are numbers."""
     lines = [heads, ["--", *["--:"] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    return "\n".join(map(markdown_row, lines))
+
+
+def markdown_row(cells: Sequence[object]) -> str:
+    """One more row, for a table that is printed as it grows."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def spread(values: Sequence[float], form: str = ".1f") -> str:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import re
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,12 +28,12 @@ from typing import Any
 import httpx2
 
 from appliance.fit.nvidia import find_gpus
-from bench.contestants import ROOT
+from bench.contestants import WholeAppliance
 from bench.ending import end_with_children
 from bench.neighbour import LeastFree, Spawned, only
 from bench.random_model import qwen3_8b, tiny, write_folder
-from bench.report import heading, markdown
-from bench.streams import HttpServer, free_port, fresh_prompts, wait_until_ready
+from bench.report import heading, markdown, markdown_row
+from bench.streams import HttpServer, fresh_prompts
 
 _READY_SECONDS = 120.0
 _ANSWER_TOKENS = 64
@@ -57,35 +56,22 @@ class Loaded:
     kv_tokens: int
 
 
-class Appliance(HttpServer):
-    """As an owner starts it."""
+class Appliance(WholeAppliance):
+    """With that model, in whatever way the planner chooses."""
 
-    name = "our appliance"
     fields = _SAMPLING
 
     def __init__(self, folder: Path) -> None:
-        self._data = tempfile.TemporaryDirectory()
-        self.port, console = free_port(), Path(self._data.name) / "console.txt"
-        command = [sys.executable, "-m", "appliance.cli", "--data-dir", self._data.name]
-        command += ["--model", str(folder), "--port", str(self.port), "--no-browser"]
-        began = time.perf_counter()
-        with console.open("wb") as said:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=said)
-        wait_until_ready(self, "/ready", _READY_SECONDS)
-        self.load_seconds = time.perf_counter() - began
-        self.loaded = self._loaded(console)
+        super().__init__(["--model", str(folder)], seconds=_READY_SECONDS)
+        self.loaded = self._loaded()
 
-    def _loaded(self, console: Path) -> Loaded:
+    def _loaded(self) -> Loaded:
         """From its own words to the owner, and from its metrics."""
-        while (said := _READY.search(console.read_text("utf-8"))) is None:
+        while (said := _READY.search(self.console.read_text("utf-8"))) is None:
             time.sleep(0.05)
         metrics = httpx2.get(f"http://127.0.0.1:{self.port}/metrics").text
         (cache,) = _KV_TOKENS.findall(metrics)
         return Loaded(said[1], int(said[2]), int(said[3]), int(float(cache)))
-
-    def end(self) -> None:
-        super().end()
-        self._data.cleanup()
 
 
 def _words(tokens: int) -> str:
@@ -189,8 +175,7 @@ def main() -> None:
             make_folder(options)
         print(markdown(HEADS, []))
         for free in options.free.split(","):
-            figures = row(free, options.folder, options.tokens)
-            print(f"| {' | '.join(str(cell) for cell in figures)} |", flush=True)
+            print(markdown_row(row(free, options.folder, options.tokens)), flush=True)
 
 
 if __name__ == "__main__":

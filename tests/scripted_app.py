@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +36,6 @@ class ScriptedAppliance:
     engine: ScriptedEngine
     settings: Settings
 
-    def open_rows(self, path: str, *, after: str = "") -> Rows:
-        """The rows that came after the mark, once there is one: the writer may be a moment late,
-        and is when the database has just ended its sessions."""
-        for _ in range(500):
-            if rows := self.rows_so_far(path, after=after):
-                return rows
-            time.sleep(0.01)
-        raise AssertionError(f"no row for {path}")
-
     def rows_so_far(self, path: str, *, after: str = "") -> Rows:
         """Requests for this path with their generations, oldest first, open ones too."""
         database = Database(self.settings.effective_database_url)
@@ -60,14 +51,27 @@ class ScriptedAppliance:
         finally:
             database.close()
 
+    def open_rows(self, path: str, *, after: str = "") -> Rows:
+        """The rows that came after the mark, once there is one: the writer may be a moment late,
+        and is when the database has just ended its sessions."""
+        return self._rows_once(len, path, after, f"no row for {path}")
+
     def rows(self, path: str, *, after: str = "", count: int = 1) -> Rows:
         """The rows that came after the mark, once there are `count` and all are closed."""
+
+        def enough(rows: Rows) -> bool:
+            return len(rows) >= count and all(request.status is not None for request, _ in rows)
+
+        return self._rows_once(enough, path, after, f"fewer than {count} closed rows for {path}")
+
+    def _rows_once(
+        self, enough: Callable[[Rows], object], path: str, after: str, otherwise: str
+    ) -> Rows:
         for _ in range(500):
-            rows = self.rows_so_far(path, after=after)
-            if len(rows) >= count and all(request.status is not None for request, _ in rows):
+            if enough(rows := self.rows_so_far(path, after=after)):
                 return rows
             time.sleep(0.01)
-        raise AssertionError(f"fewer than {count} closed rows for {path}")
+        raise AssertionError(otherwise)
 
     def mark(self) -> str:
         """The id of a request made now: whatever comes later has a greater one."""

@@ -35,9 +35,6 @@ FailureCode = Literal[
     "load_failed",
 ]
 
-DISPLAY_MARGIN = 256 << 20
-"""Bytes of a card that are left free: the browser that shows our pages draws on the same one."""
-
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:

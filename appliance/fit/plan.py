@@ -172,7 +172,7 @@ def _fallbacks(
 def _leaner(chosen: Candidate) -> Iterator[Candidate]:
     """With less cache, on a card: elsewhere it is a small part of the memory, and vLLM makes its
     cache of what is left of its share."""
-    if chosen.place.gpu is None or chosen.place.engine != "transformers":
+    if not chosen.place.is_our_card:
         return
     for reserve in _RESERVES:
         yield replace(chosen, place=replace(chosen.place, reserve_bytes=reserve))

@@ -9,7 +9,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.engine.config import DISPLAY_MARGIN, ModelSource, Precision
+from appliance.engine.config import ModelSource, Precision
+from appliance.engine.memory import DISPLAY_MARGIN
 from appliance.fit.catalogue import ModelEntry
 from appliance.fit.hardware import GIB, MIB, Gpu
 from appliance.fit.workspace import spare_tokens, step_bytes, workspace_bytes
@@ -63,6 +64,11 @@ class Place:
         return "cpu" if self.gpu is None else f"cuda:{self.gpu.index}"
 
     @property
+    def is_our_card(self) -> bool:
+        """A card, with our own engine on it."""
+        return self.engine == "transformers" and self.gpu is not None
+
+    @property
     def margin_bytes(self) -> int:
         return self.reserve_bytes + (RAM_MARGIN if self.gpu is None else DISPLAY_MARGIN)
 
@@ -97,9 +103,8 @@ class Candidate:
     @property
     def weight_bytes(self) -> int:
         """In this place: beside a card, our engine keeps the table of input embeddings in RAM."""
-        in_ram = self.place.engine == "transformers" and self.place.gpu is not None
         whole = self.entry.weight_bytes(self.precision)
-        return whole - self.entry.shape.table_bytes if in_ram else whole
+        return whole - self.entry.shape.table_bytes if self.place.is_our_card else whole
 
     @property
     def token_bytes(self) -> int:
@@ -151,7 +156,7 @@ class Candidate:
         )
         spare = spare_tokens(self.place.engine, places)
         step = 0
-        if self.place.engine == "transformers" and self.place.gpu is not None:
+        if self.place.is_our_card:
             step = step_bytes(self.entry.shape, self.precision, places)
         return self.place.overhead_bytes + step + (tokens + spare) * each
 

@@ -9,6 +9,7 @@ account.
 from __future__ import annotations
 
 from appliance.engine.config import Precision
+from appliance.engine.memory import attention_bytes
 from appliance.fit.shape import Shape
 
 BLOCK_TOKENS = 32
@@ -19,7 +20,6 @@ _VLLM_SPARE_TOKENS = 128
 """vLLM's null block, which is largest on a CPU."""
 _STEP_TOKENS_CARD = 1024
 _STEP_TOKENS_CPU = 128
-_INDEX_BYTES = 8
 # Of each logit while it is sampled: as it comes, as a 32-bit number, and what is drawn from.
 _LOGIT_BYTES = 16
 
@@ -42,9 +42,7 @@ def workspace_bytes(
     if engine != "transformers":
         return 0
     step = (_STEP_TOKENS_CARD if on_card else _STEP_TOKENS_CPU) + places
-    # Keys and values are repeated for all heads, beside values that are not yet; one mask.
-    copies = (2 * shape.heads + shape.kv_heads) * shape.head_dim * element_bytes
-    return copies + _INDEX_BYTES + step * element_bytes
+    return attention_bytes(shape.heads, shape.kv_heads, shape.head_dim, element_bytes, step)
 
 
 def step_bytes(shape: Shape, precision: Precision, places: int) -> int:

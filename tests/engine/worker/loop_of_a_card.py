@@ -39,10 +39,7 @@ class OnTables:
             "cu_seq_lens_k": {"full_attention": ends},
             "max_length_k": {"full_attention": max(map(len, places))},
         }
-        if tables.hidden is None:
-            hidden = self._decoder.embeddings(tables.tokens[:rows])
-        else:
-            hidden = tables.hidden[:rows].clone()
+        hidden = tables.embedded(rows, self._decoder.embeddings)
         wanted = tables.wanted[:rows]
         found = logits(self._decoder, OnCpu(self._decoder, step), hidden, wanted)
         return found[: tables.asked]

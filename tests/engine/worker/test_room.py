@@ -14,7 +14,7 @@ from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 import appliance.engine.worker.backends.transformers as backend_module
-from appliance.engine.config import DISPLAY_MARGIN
+from appliance.engine.memory import DISPLAY_MARGIN
 from appliance.engine.worker.backends.embeddings import EmbeddingsInRam, keep_in_ram
 from appliance.engine.worker.backends.room import Room, claim, full_cache_bytes, measured
 from appliance.engine.worker.backends.transformers import TransformersBackend
@@ -23,22 +23,14 @@ from appliance.fit.catalogue import load_catalogue
 from appliance.fit.workspace import workspace_bytes
 from tests.engine.worker.loop_of_a_card import warm_up_as_on_a_card
 from tests.engine.worker.playing import Player, ask
+from tests.engine.worker.small_shape import SHAPE
 
 GIB, MIB = 1 << 30, 1 << 20
 PROMPTS = [[(11 * at + length) % 500 for at in range(length)] for length in (3, 9, 200, 5, 14, 30)]
 
 
 def tiny(**more: Any) -> Any:
-    shape: dict[str, Any] = {
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-    }
-    return Qwen3ForCausalLM(Qwen3Config(**shape | more)).eval()
+    return Qwen3ForCausalLM(Qwen3Config(**SHAPE | {"head_dim": 32} | more)).eval()
 
 
 class Card:

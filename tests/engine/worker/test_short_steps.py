@@ -29,17 +29,8 @@ from appliance.engine.worker.backends.decode.reading import read
 from appliance.engine.worker.backends.transformers import TransformersBackend
 from tests.engine.worker.loop_of_a_card import OnTables, warm_up_as_on_a_card
 from tests.engine.worker.playing import Player, ask
+from tests.engine.worker.small_shape import SHAPE
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 2048,
-    "initializer_range": 0.1,
-}
 YARN = {
     "rope_type": "yarn",
     "rope_theta": 10_000.0,

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 
-from appliance.engine.config import DISPLAY_MARGIN
+from appliance.engine.memory import DISPLAY_MARGIN, attention_bytes
 from appliance.engine.worker.failure import LoadFailure
 
 _MIB = 1 << 20
-_INDEX_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +71,4 @@ def full_cache_bytes(model: Any, keys: int, step_tokens: int, *, separate: bool)
     element: int = model.dtype.itemsize
     if separate:
         return int(2 * keys * shared * size * element)
-    copies = (2 * heads + shared) * size * element
-    return int(keys * (copies + _INDEX_BYTES + step_tokens * element))
+    return int(keys * attention_bytes(heads, shared, size, element, step_tokens))

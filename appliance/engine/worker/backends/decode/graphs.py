@@ -56,11 +56,8 @@ class Graphs:
         place = Place(tables.positions[:size], tables.pages[:size], self._cache)
         operations = OnCard(self._kernels, place)
         wanted = tables.wanted[:size]
-        if tables.hidden is None:
-            hidden = self._kernels.decoder.embeddings(tables.tokens[:size])
-        else:
-            hidden = tables.hidden[:size].clone()  # rows that are not in use would grow for ever
-        return logits(self._kernels.decoder, operations, hidden, wanted)
+        decoder = self._kernels.decoder
+        return logits(decoder, operations, tables.embedded(size, decoder.embeddings), wanted)
 
     def capture(self) -> None:
         """The largest first, so that the others find room in its memory."""

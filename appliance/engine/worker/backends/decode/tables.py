@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from transformers.generation.continuous_batching.requests import TMP_TOKEN_ID
 
 from appliance.engine.worker.backends.embeddings import EmbeddingsInRam
@@ -53,6 +54,13 @@ class Tables:
         # The blocks that each row's pages were made of; None: the row is not in use.
         self._held: list[list[int] | None] = [None] * rows
         self.rows = self.asked = 0
+
+    def embedded(self, rows: int, embeddings: nn.Module) -> torch.Tensor:
+        """Of the first rows, [rows, width], to be changed by whoever gets it."""
+        if self.hidden is None:
+            found: torch.Tensor = embeddings(self.tokens[:rows])
+            return found
+        return self.hidden[:rows].clone()  # rows that are not in use would grow for ever
 
     def fill(self, requests: Sequence[Any]) -> None:
         """One token of each request, which is moved behind it as the library would."""
